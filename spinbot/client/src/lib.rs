@@ -1,0 +1,43 @@
+//! The thin crate every cell sees: what can be shown, what can be planned, and the engine's door.
+//!
+//! It knows serde and a Unix socket and nothing heavier, so a cell that links it compiles in the time of a
+//! bare `rustc` call. How a step computes lives in `spinbot-studio`; how a job is queued, in `spinbot-engine`.
+//! There is no process-wide mutable state here: statics are duplicated in every compiled cell.
+//!
+//! ```no_run
+//! use spinbot::prelude::*;
+//! let take = spinbot::render().portrait("me.jpg").speech("hello.wav").run()?;
+//! spinbot::display(Video::file(take.path())?);
+//! # Ok::<(), spinbot::Fault>(())
+//! ```
+
+pub mod bundle;
+pub mod cell;
+pub mod display;
+pub mod engine;
+pub mod event;
+pub mod fault;
+pub mod home;
+pub mod plan;
+pub mod protocol;
+pub mod render;
+pub mod steps;
+
+pub use bundle::{
+    Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
+};
+pub use display::{DisplayHandle, clear_output, display, progress};
+pub use engine::{Engine, Job};
+pub use event::{Event, EventBody, JobState, JobView};
+pub use fault::{Fault, Result};
+pub use plan::{Digest, Input, Plan, Step};
+pub use render::{Render, Take, render};
+
+/// What a Rust cell has in scope before its first line.
+pub mod prelude {
+    pub use crate::bundle::{
+        Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
+    };
+    pub use crate::fault::Fault;
+    pub use crate::render::Take;
+}

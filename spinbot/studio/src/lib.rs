@@ -1,0 +1,8 @@
+//! The steps: one file each, with its parameters' meaning, its run and its progress.
+//!
+//! A step turns input files and typed parameters (`spinbot::steps`) into named outputs. It knows nothing of
+//! queues, stores, journals or notebooks: it says how far it is through [`Report`] and asks it whether to stop.
+
+pub mod step;
+
+pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};
