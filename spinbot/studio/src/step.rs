@@ -1,7 +1,8 @@
 //! What every step has in common, and the one list of them.
 
 use serde_json::Value;
-use spinbot::Fault;
+use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -63,4 +64,129 @@ pub struct Kind {
     pub outputs: &'static [&'static str],
     /// Ids of the models it loads; their hashes are part of the content key.
     pub models: &'static [&'static str],
+}
+
+/// The inputs of one run, by name.
+pub(crate) type Inputs = BTreeMap<String, StepInput>;
+
+/// What a file under `steps/` gives for its parameters.
+pub(crate) trait Run: StepParams {
+    /// Ids of the models it loads.
+    const MODELS: &'static [&'static str] = &[];
+    /// Whether every parameter is in its range.
+    fn check(&self) -> Result<(), Fault>;
+    /// Does the work. `seed` decides everything random in it.
+    fn run(&self, inputs: &Inputs, seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError>;
+}
+
+/// One row of the table of steps.
+struct Entry {
+    kind: Kind,
+    check: fn(&Value) -> Result<(), Fault>,
+    run: fn(&Value, &Inputs, u64, &mut dyn Report) -> Result<Vec<StepOutput>, StepError>,
+}
+
+const fn entry<P: Run>() -> Entry {
+    Entry {
+        kind: Kind {
+            kind: P::KIND,
+            version: P::VERSION,
+            inputs: P::INPUTS,
+            outputs: P::OUTPUTS,
+            models: P::MODELS,
+        },
+        check: |params| parse::<P>(params)?.check(),
+        run: |params, inputs, seed, report| {
+            let params = parse::<P>(params)?;
+            params.check()?;
+            params.run(inputs, seed, report)
+        },
+    }
+}
+
+/// The one list of steps.
+const STEPS: &[Entry] =
+    &[entry::<ReadPortrait>(), entry::<ReadSpeech>(), entry::<Drive>(), entry::<Animate>(), entry::<Encode>()];
+const KINDS: [Kind; STEPS.len()] = {
+    let mut kinds = [STEPS[0].kind; STEPS.len()];
+    let mut at = 1;
+    while at < kinds.len() {
+        kinds[at] = STEPS[at].kind;
+        at += 1;
+    }
+    kinds
+};
+
+fn parse<P: Run>(params: &Value) -> Result<P, Fault> {
+    P::deserialize(params)
+        .map_err(|error| Fault::new(format!("step `{}`: its parameters cannot be read: {error}", P::KIND)))
+}
+
+fn find(kind: &str) -> Result<&'static Entry, Fault> {
+    STEPS.iter().find(|entry| entry.kind.kind == kind).ok_or_else(|| {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.kind).collect();
+        Fault::new(format!("there is no step `{kind}`; the steps are {}", known.join(", ")))
+    })
+}
+
+/// Every kind of step there is.
+pub fn kinds() -> &'static [Kind] {
+    &KINDS
+}
+
+/// Checks one step of a plan without running it: its kind exists, its parameters are in range, its inputs are
+/// those of its kind, none missing and none too many.
+pub fn check(step: &Step) -> Result<(), Fault> {
+    let entry = find(&step.kind)?;
+    check_inputs(&entry.kind, step.inputs.keys())?;
+    (entry.check)(&step.params)
+}
+
+/// Runs one step: reads `inputs`, returns its outputs in the order of [`Kind::outputs`].
+///
+/// # Errors
+/// [`StepError::Fault`] for what the user can mend, [`StepError::Cancelled`] soon after
+/// [`Report::cancelled`] turned true.
+pub fn run(
+    kind: &str,
+    params: &Value,
+    inputs: &BTreeMap<String, StepInput>,
+    seed: u64,
+    report: &mut dyn Report,
+) -> Result<Vec<StepOutput>, StepError> {
+    let entry = find(kind)?;
+    check_inputs(&entry.kind, inputs.keys())?;
+    (entry.run)(params, inputs, seed, report)
+}
+
+fn check_inputs<'a>(kind: &Kind, given: impl Iterator<Item = &'a String>) -> Result<(), Fault> {
+    let given: Vec<&str> = given.map(String::as_str).collect();
+    let fault = |text: String| Err(Fault::new(format!("step `{}`: {text}", kind.kind)));
+    if let Some(missing) = kind.inputs.iter().find(|name| !given.contains(name)) {
+        return fault(format!("its input `{missing}` is missing"));
+    }
+    if let Some(extra) = given.iter().find(|name| !kind.inputs.contains(name)) {
+        return fault(format!("it has no input `{extra}`"));
+    }
+    Ok(())
+}
+
+/// The input called `name`, which [`run`] has checked to be there.
+pub(crate) fn input<'a>(inputs: &'a Inputs, name: &str) -> Result<&'a StepInput, Fault> {
+    inputs.get(name).ok_or_else(|| Fault::new(format!("the input `{name}` is missing")))
+}
+
+/// A fault unless `value` is within the range.
+pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(
+    argument: &str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), Fault> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{argument} is {value}, need {low} to {high}"))
+        .help(format!("choose a value from {low} to {high}"))
+        .about(argument))
 }

@@ -1,0 +1,7 @@
+//! One file per step.
+
+mod animate;
+mod drive;
+mod encode;
+mod read_portrait;
+mod read_speech;

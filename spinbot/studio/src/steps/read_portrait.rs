@@ -1,0 +1,11 @@
+use crate::step::{Inputs, Report, Run, StepError, StepOutput};
+use spinbot::{Fault, steps::ReadPortrait};
+
+impl Run for ReadPortrait {
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn run(&self, _inputs: &Inputs, _seed: u64, _report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+        Err(Fault::new("read_portrait is being written").into())
+    }
+}
