@@ -1,0 +1,49 @@
+//! Counts of what was refused or lost, with a line on stderr once in a while.
+
+use crate::wire::frame::Refusal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Not more than one line a kind in this time: whoever sends rubbish must not fill a log.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// What this kernel refused or lost since it began.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Messages whose signature was wrong.
+    pub(crate) forged: AtomicU64,
+    /// Messages that were no messages.
+    pub(crate) malformed: AtomicU64,
+    /// Well-made messages of a kind unknown here, or with contents that make no sense.
+    pub(crate) unknown: AtomicU64,
+    /// Outputs dropped because no client took them for a long time.
+    pub(crate) dropped: AtomicU64,
+    last_line: Mutex<Option<Instant>>,
+}
+
+impl Counters {
+    pub(super) fn refuse(&self, channel: &str, refusal: &Refusal) {
+        let counter = match refusal {
+            Refusal::Forged => &self.forged,
+            _ => &self.malformed,
+        };
+        self.count(counter, &format!("{channel}: {refusal}"));
+    }
+
+    pub(super) fn count(&self, counter: &AtomicU64, what: &str) {
+        let total = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        // A poisoned lock only guards the time of the last line.
+        let mut last = self.last_line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() >= QUIET) {
+            *last = Some(Instant::now());
+            log(&format!("{what} (refused or lost {total} of this kind so far)"));
+        }
+    }
+}
+
+/// A line for whoever started the kernel: Jupyter shows a kernel's stderr in its own log.
+#[allow(clippy::print_stderr, reason = "stderr is the kernel's log; stdout belongs to nobody")]
+pub(super) fn log(line: &str) {
+    eprintln!("spinbot kernel: {line}");
+}
