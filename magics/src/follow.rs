@@ -1,0 +1,134 @@
+//! Follows a job in a cell: one card updated in place, previews as they come, the stop button heeded.
+//!
+//! What the result looks like is the magic's own business.
+
+use crate::Call;
+use crate::error::{Failure, MagicError};
+use crate::jobs::Jobs;
+use crate::session::Session;
+use crate::view::job_card;
+use spinbot::event::ArtifactRef;
+use spinbot::{Digest, Fault, JobState, JobView};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+/// Least time between two redraws.
+const REDRAW: Duration = Duration::from_millis(200);
+/// Jupyter Server passes about 1 MB a second: a card with a large preview is redrawn less often.
+const BYTES_PER_SECOND: f64 = 300_000.0;
+/// How often the stop button is looked at while nothing comes.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long a cancelled job may take to say so before the cell ends without it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Larger previews are not worth sending again and again.
+const LARGEST_PREVIEW: u64 = 400_000;
+
+/// Follows `job` under `display_id` to its end and returns its view when it is done.
+///
+/// # Errors
+/// The job's own fault at the argument it is about, that it was cancelled, or that the user pressed stop.
+pub(crate) fn watch(
+    engine: &mut dyn Jobs,
+    job: &str,
+    display_id: &str,
+    call: &Call,
+    cx: &mut dyn Session,
+) -> Result<JobView, Failure> {
+    let events = engine.follow(job);
+    let mut card = Card::new(display_id);
+    let mut view = JobView { job: job.to_owned(), ..JobView::default() };
+    let mut stopping: Option<Instant> = None;
+    let mut ended = false;
+    while !ended {
+        if stopping.is_none() && cx.interrupted() {
+            // A job that ended meanwhile, or an engine that is gone, has nothing left to stop.
+            let _ = engine.cancel(job);
+            stopping = Some(Instant::now());
+        }
+        match events.recv_timeout(GLANCE) {
+            Ok(Ok(event)) => {
+                view.apply(&event);
+                ended = event.body.is_terminal();
+                card.changed(&view, ended, cx);
+            }
+            Ok(Err(fault)) => return Err(call.fault(fault).into()),
+            Err(RecvTimeoutError::Timeout) => card.glance(&view, cx),
+            Err(RecvTimeoutError::Disconnected) => {
+                let gone = Fault::new(format!("the engine stopped telling about job {job}"));
+                return Err(call.fault(gone.help("`%jobs` shows how it stands")).into());
+            }
+        }
+        if stopping.is_some_and(|since| since.elapsed() >= PATIENCE) {
+            return Err(Failure::Interrupted);
+        }
+    }
+    match (view.state, &view.fault, stopping) {
+        (JobState::Done, _, _) => Ok(view),
+        (_, _, Some(_)) => Err(Failure::Interrupted),
+        (_, Some(fault), None) => Err(call.fault(fault.clone()).into()),
+        (_, None, None) => Err(MagicError::at(call.head(), format!("job {job} was cancelled"))
+            .help("run the cell again; what was finished is kept")
+            .into()),
+    }
+}
+
+/// The display of a followed job.
+struct Card<'a> {
+    display_id: &'a str,
+    /// When it was last drawn; nothing before the first time.
+    drawn: Option<Instant>,
+    /// Whether the view has changed since.
+    stale: bool,
+    /// Least time to the next redraw.
+    pause: Duration,
+    /// The preview shown, so that its file is read once.
+    picture: Option<(Digest, String, Vec<u8>)>,
+}
+
+impl<'a> Card<'a> {
+    fn new(display_id: &'a str) -> Self {
+        Card { display_id, drawn: None, stale: false, pause: REDRAW, picture: None }
+    }
+
+    fn changed(&mut self, view: &JobView, at_once: bool, cx: &mut dyn Session) {
+        self.stale = true;
+        let first_picture = self.picture.is_none() && !view.previews.is_empty();
+        match at_once || first_picture {
+            true => self.draw(view, cx),
+            false => self.glance(view, cx),
+        }
+    }
+
+    /// Draws if there is something new and it is time.
+    fn glance(&mut self, view: &JobView, cx: &mut dyn Session) {
+        if self.stale && self.drawn.is_none_or(|at| at.elapsed() >= self.pause) {
+            self.draw(view, cx);
+        }
+    }
+
+    fn draw(&mut self, view: &JobView, cx: &mut dyn Session) {
+        if let Some(preview) = latest(view)
+            && self.picture.as_ref().is_none_or(|(digest, _, _)| *digest != preview.digest)
+            && preview.size <= LARGEST_PREVIEW
+            // A preview that cannot be read is not worth ending the display for.
+            && let Ok(content) = std::fs::read(&preview.path)
+        {
+            self.picture = Some((preview.digest.clone(), preview.media_type.clone(), content));
+        }
+        let picture = self.picture.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
+        let bundle = job_card(view, picture);
+        match self.drawn {
+            Some(_) => cx.update(self.display_id, &bundle),
+            None => cx.display(&bundle, Some(self.display_id)),
+        }
+        let sent = picture.map_or(0, |(_, content)| content.len()) as f64 * 4.0 / 3.0;
+        self.pause = REDRAW.max(Duration::from_secs_f64(sent / BYTES_PER_SECOND));
+        self.drawn = Some(Instant::now());
+        self.stale = false;
+    }
+}
+
+/// The picture among the previews; the last by name where there are several.
+fn latest(view: &JobView) -> Option<&ArtifactRef> {
+    view.previews.values().rfind(|preview| preview.media_type.starts_with("image/"))
+}

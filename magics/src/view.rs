@@ -1,0 +1,189 @@
+//! How results look. All HTML of magics is written here and below, from plain data, with everything escaped.
+//!
+//! JupyterLab's sanitiser shapes it: `style`, `class` and `title` survive everywhere, `<progress>` and `<source>`
+//! do not. Colours come from the theme where there is one (`--jp-*`), else from the surrounding text.
+
+mod job_card;
+mod player;
+
+pub(crate) use job_card::job_card;
+pub(crate) use player::{Player, VideoSource, inline_size};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use spinbot::bundle::escape;
+use spinbot::{Bundle, JobState, JobView, follow};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Of a frame around something.
+const BORDER: &str = "1px solid var(--jp-border-color2, rgba(128,128,128,.4))";
+/// Of what is only said aside.
+const QUIET: &str = "opacity:.75;font-size:90%";
+
+/// A time as a person says it: three digits and a unit, minutes from 90 s on.
+pub(crate) fn duration(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    let digits = |value: f64, unit: &str| match value {
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    };
+    match seconds {
+        s if s < 0.999_5e-6 => format!("{} ns", took.as_nanos()),
+        s if s < 0.999_5e-3 => digits(s * 1e6, "µs"),
+        s if s < 0.999_5 => digits(s * 1e3, "ms"),
+        s if s < 90.0 => digits(s, "s"),
+        s if s < 5400.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+    }
+}
+
+/// [`duration`] of seconds as the engine gives them; what is no time is 0.
+pub(crate) fn seconds(seconds: f64) -> String {
+    duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
+}
+
+/// A size as a person says it.
+pub(crate) fn bytes(size: u64) -> String {
+    match size {
+        0..=999 => format!("{size} B"),
+        1_000..=999_999 => format!("{:.0} KB", size as f64 / 1e3),
+        _ => format!("{:.1} MB", size as f64 / 1e6),
+    }
+}
+
+fn data_uri(mime: &str, content: &[u8]) -> String {
+    format!("data:{};base64,{}", escape(mime), BASE64.encode(content))
+}
+
+/// A table, its columns to the left. Cells are HTML already.
+fn table_of_html(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |tag: &str, content: &str| format!("<{tag} style=\"text-align:left\">{content}</{tag}>");
+    let head: String = columns.iter().map(|column| cell("th", &escape(column))).collect();
+    let head = if columns.is_empty() { String::new() } else { format!("<thead><tr>{head}</tr></thead>") };
+    let rows: String = rows
+        .iter()
+        .map(|row| format!("<tr>{}</tr>", row.iter().map(|c| cell("td", c)).collect::<String>()))
+        .collect();
+    format!("<table style=\"margin:0\">{head}<tbody>{rows}</tbody></table>")
+}
+
+/// A table of texts under named columns, as HTML and as aligned plain text.
+pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> Bundle {
+    let escaped: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect()).collect();
+    let plain = rows.iter().fold(spinbot::Table::new(columns.iter().copied()), |table, row| table.row(row));
+    let plain = spinbot::Show::bundle(&plain);
+    plain.with("text/html", table_of_html(columns, &escaped))
+}
+
+/// A bar filled to `fraction`, in the colour of how the job stands.
+fn bar(fraction: f64, state: JobState) -> String {
+    let colour = match state {
+        JobState::Failed => "var(--jp-error-color1, #d32f2f)",
+        JobState::Cancelled => "var(--jp-warn-color1, #f57c00)",
+        _ => "var(--jp-brand-color1, #1976d2)",
+    };
+    let percent = (fraction.clamp(0.0, 1.0) * 100.0).round();
+    format!(
+        "<div style=\"height:6px;border-radius:3px;overflow:hidden;margin:6px 0;\
+         background:var(--jp-layout-color3, rgba(128,128,128,.3))\" title=\"{percent:.0}%\">\
+         <div style=\"height:6px;width:{percent:.0}%;background:{colour}\"></div></div>"
+    )
+}
+
+/// The word for a state.
+fn state(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}
+
+/// The engine's last jobs.
+pub(crate) fn jobs(jobs: &[JobView]) -> Bundle {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+    jobs_at(jobs, now)
+}
+
+fn jobs_at(jobs: &[JobView], now: f64) -> Bundle {
+    let text = follow::jobs_table(jobs, now);
+    let plain = Bundle::text(text.trim_end());
+    if jobs.is_empty() {
+        return plain;
+    }
+    let rows: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|view| {
+            let took = view.started_at.map(|start| view.ended_at.unwrap_or(now) - start);
+            let why = view.fault.as_ref().map_or(String::new(), |fault| {
+                format!("<br><span style=\"{QUIET}\">{}</span>", escape(&fault.message))
+            });
+            vec![
+                format!("<code>{}</code>", escape(&view.job)),
+                state(view.state).to_owned(),
+                format!("<div style=\"width:6em\">{}</div>", bar(view.fraction, view.state)),
+                took.map_or(String::new(), seconds),
+                escape(&view.title) + &why,
+            ]
+        })
+        .collect();
+    plain.with("text/html", table_of_html(&["job", "state", "", "took", "what"], &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinbot::Fault;
+
+    #[test]
+    fn times_and_sizes_read_like_speech() {
+        for (nanos, expected) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_500, "1.50 µs"),
+            (999_600, "1.00 ms"),
+            (12_340_000, "12.3 ms"),
+            (420_000_000, "420 ms"),
+            (1_234_000_000, "1.23 s"),
+            (89_940_000_000, "89.9 s"),
+            (125_900_000_000, "2 min 05 s"),
+            (7_260_000_000_000, "2 h 01 min"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(nanos)), expected);
+        }
+        for (size, expected) in [(12, "12 B"), (330_400, "330 KB"), (2_500_000, "2.5 MB")] {
+            assert_eq!(bytes(size), expected);
+        }
+        assert_eq!((seconds(-1.0), seconds(f64::NAN)), ("0 ns".to_owned(), "0 ns".to_owned()));
+    }
+
+    #[test]
+    fn a_table_escapes_what_users_wrote() {
+        let shown = table(&["a<b"], &[vec!["<script>".to_owned()]]);
+        let html = shown.data["text/html"].as_str().unwrap();
+        assert!(
+            html.contains("a&lt;b") && html.contains("&lt;script&gt;") && !html.contains("<script"),
+            "{html}"
+        );
+        assert!(shown.data["text/plain"].as_str().unwrap().contains("<script>"));
+    }
+
+    #[test]
+    fn the_job_list_names_the_reason_of_a_failure() {
+        let failed = JobView {
+            job: "0f2k".into(),
+            title: "render <me>.jpg".into(),
+            state: JobState::Failed,
+            fault: Some(Fault::new("no face & no hair")),
+            ..JobView::default()
+        };
+        let html = jobs_at(&[failed], 10.0).data["text/html"].to_string();
+        for wanted in ["0f2k", "failed", "render &lt;me&gt;.jpg", "no face &amp; no hair"] {
+            assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
+        }
+        assert_eq!(jobs_at(&[], 10.0), Bundle::text("no jobs yet"));
+    }
+}

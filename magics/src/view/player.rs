@@ -1,0 +1,108 @@
+//! A finished video: the player, its poster, and a few facts under it.
+
+use super::{QUIET, data_uri, escape, table_of_html};
+use spinbot::Bundle;
+
+/// Where the player takes the video from.
+pub(crate) enum VideoSource<'a> {
+    /// The MP4's bytes, inside the output.
+    Inline(&'a [u8]),
+    /// A file beside the notebook, by its relative path with `/` between the parts.
+    Beside(&'a str),
+}
+
+/// A video to show.
+pub(crate) struct Player<'a> {
+    pub(crate) source: VideoSource<'a>,
+    /// JPEG shown before it plays, and where nothing plays.
+    pub(crate) poster: Option<&'a [u8]>,
+    /// CSS pixels; narrower where the notebook is.
+    pub(crate) width: u32,
+    /// Facts under it, name and value.
+    pub(crate) facts: &'a [(&'a str, String)],
+    /// What terminals show.
+    pub(crate) text: String,
+}
+
+/// How many bytes of HTML a video and its poster take inside the output.
+pub(crate) fn inline_size(video: u64, poster: u64) -> u64 {
+    // Base64 makes four of three; the player's own markup stays below two thousand.
+    (video + poster).div_ceil(3) * 4 + 2_000
+}
+
+impl Player<'_> {
+    /// The player as HTML, the poster as JPEG for places without HTML, and the text.
+    pub(crate) fn bundle(&self) -> Bundle {
+        let source = match self.source {
+            VideoSource::Inline(content) => data_uri("video/mp4", content),
+            VideoSource::Beside(path) => {
+                escape(&path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/"))
+            }
+        };
+        let poster =
+            self.poster.map_or(String::new(), |jpeg| format!(" poster=\"{}\"", data_uri("image/jpeg", jpeg)));
+        let facts: Vec<Vec<String>> =
+            self.facts.iter().map(|(name, value)| vec![escape(name), escape(value)]).collect();
+        // `src` on the element itself: the sanitiser strips `<source>` in untrusted notebooks.
+        let html = format!(
+            "<div><video controls loop preload=\"auto\" width=\"{width}\" style=\"display:block;max-width:100%\"\
+             {poster} src=\"{source}\"></video><div style=\"{QUIET}\">{table}</div></div>",
+            width = self.width,
+            table = table_of_html(&[], &facts),
+        );
+        let bundle = Bundle::text(self.text.clone()).with("text/html", html);
+        match self.poster {
+            Some(jpeg) => bundle.with_bytes("image/jpeg", jpeg),
+            None => bundle,
+        }
+    }
+}
+
+fn percent_encoded(part: &str) -> String {
+    part.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_player_survives_the_sanitiser_and_carries_its_poster() {
+        let facts = [("length", "8.0 s".to_owned()), ("job", "<0f2k>".to_owned())];
+        let mut player = Player {
+            source: VideoSource::Inline(b"mp4"),
+            poster: Some(b"jpg"),
+            width: 512,
+            facts: &facts,
+            text: "take: 8.0 s".into(),
+        };
+        let shown = player.bundle();
+        let html = shown.data["text/html"].as_str().unwrap();
+        for wanted in [
+            "<video controls",
+            " poster=\"data:image/jpeg;base64,anBn\"",
+            " src=\"data:video/mp4;base64,bXA0\"",
+            "&lt;0f2k&gt;",
+        ] {
+            assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
+        }
+        assert!(!html.contains("<source"), "{html}");
+        assert_eq!(shown.data["image/jpeg"], "anBn");
+        assert_eq!(shown.data["text/plain"], "take: 8.0 s");
+        assert!(html.len() as u64 <= inline_size(3, 3));
+
+        player.source = VideoSource::Beside("spinbot media/a\"b.mp4");
+        player.poster = None;
+        let shown = player.bundle();
+        let html = shown.data["text/html"].as_str().unwrap();
+        assert!(html.contains(" src=\"spinbot%20media/a%22b.mp4\""), "{html}");
+        assert!(!shown.data.contains_key("image/jpeg"));
+    }
+}
