@@ -182,6 +182,31 @@ impl Take {
         Ok(Take { job: view.job.clone(), video, first_frame, seconds })
     }
 
+    /// The take a magic left, from [`Take::to_json`].
+    ///
+    /// # Errors
+    /// When the text is not a take's.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Fault::new(format!("this is no take: {e}")))
+    }
+
+    /// The take as text, to hand it from one process to another.
+    ///
+    /// # Errors
+    /// When its path is not Unicode.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| Fault::new(format!("the take cannot be written as JSON: {e}")))
+    }
+
+    /// How long the video is, in seconds, as the MP4 says.
+    ///
+    /// # Errors
+    /// When the file is gone or says nothing.
+    pub fn duration(&self) -> Result<f64> {
+        let path = self.path();
+        crate::mp4::duration(&self.bytes()?).ok_or_else(|| Fault::new(format!("{}: no MP4 movie", path.display())))
+    }
+
     /// Where the MP4 lies.
     pub fn path(&self) -> &Path {
         &self.video.path
