@@ -1,1 +1,30 @@
+//! Networks in candle, their weights, and the list of where the weights come from.
+//!
+//! This is the only crate that touches candle. It knows nothing of jobs, plans or the user's files: steps hand
+//! it bytes and take numbers back.
+//!
+//! - [`manifest`]: which models there are, under which licence, from which package;
+//! - [`Device`]: where it computes;
+//! - [`faces`]: faces and their landmarks.
+//!
+//! ```
+//! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
+//!
+//! let device = Device::open(DeviceChoice::Cpu)?;
+//! let detector = FaceDetector::load(&device)?;
+//! let grey = vec![128; 64 * 64 * 3];
+//! assert!(detector.detect(&grey, 64, 64)?.is_empty());
+//! # Ok::<(), spinbot_models::ModelError>(())
+//! ```
 
+mod convert;
+mod device;
+mod embedded;
+mod error;
+pub mod faces;
+mod hash;
+pub mod manifest;
+
+pub use device::{Device, DeviceChoice};
+pub use error::{ModelError, Result};
+pub use manifest::model_hash;

@@ -1,0 +1,13 @@
+//! Faces in pictures: where they are and where their 68 landmarks lie.
+//!
+//! Both networks are face-api's (npm `@vladmandic/face-api` 1.7.15, MIT), computed in candle from weights that
+//! are built in. Pictures come as rows of RGB bytes; coordinates are pixels of that picture, with (0, 0) the top
+//! left corner of the top left pixel.
+
+mod detector;
+mod landmarks;
+mod layers;
+mod picture;
+
+pub use detector::{FaceBox, FaceDetector};
+pub use landmarks::{Landmarker, Points};
