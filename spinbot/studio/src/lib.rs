@@ -3,7 +3,10 @@
 //! A step turns input files and typed parameters (`spinbot::steps`) into named outputs. It knows nothing of
 //! queues, stores, journals or notebooks: it says how far it is through [`Report`] and asks it whether to stop.
 
+mod motion;
+mod portrait;
 mod step;
 mod steps;
 
+pub use motion::{Motion, MotionFrame};
 pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};

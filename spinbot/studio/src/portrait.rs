@@ -1,0 +1,214 @@
+//! The portrait renderer: one photo and its 68 landmarks in, one frame of a moving face out.
+//!
+//! Every output pixel is traced back through head sway, skin, lids and lips to one place in the photo and sampled
+//! there once, so nothing is blurred twice. Sound, files and video are not known here.
+
+mod cavity;
+mod field;
+mod geometry;
+mod head;
+mod lids;
+mod lips;
+mod mouth;
+mod raster;
+
+use crate::motion::MotionFrame;
+use cavity::Cavity;
+use field::{Backward, Field};
+use geometry::{Curve, Point, SAMPLES, mean, middle};
+use head::{Head, Share};
+use lids::Lid;
+use lips::Lips;
+use mouth::Mouth;
+use raster::{Colour, Raster, mix, scaled};
+
+/// A photo ready to be moved.
+pub(crate) struct Portrait {
+    photo: Raster,
+    /// The photo's own bytes: what does not move is copied from here.
+    still: Vec<u8>,
+    lips: Lips,
+    lids: [Lid; 2],
+    cavity: Cavity,
+    head: Head,
+    field: Field,
+    controls: Vec<Control>,
+    shares: Vec<Share>,
+    /// Per row, the columns in which anything may move.
+    moving: Vec<std::ops::Range<usize>>,
+}
+
+/// What a control point of the skin follows.
+struct Control {
+    rest: Point,
+    follows: Follows,
+}
+
+enum Follows {
+    /// Nothing: it pins the skin.
+    Bone,
+    /// The chin, by this share.
+    Jaw(f32),
+    /// The brows, by this share.
+    Brow(f32),
+    /// The outer edge of a lip, at this `u`.
+    UpperLip(f32),
+    LowerLip(f32),
+}
+
+/// What a thread keeps between frames.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    solved: Backward,
+    displacements: Vec<Point>,
+}
+
+impl Portrait {
+    /// `rgb` holds `3 * width * height` bytes; `points` are the 68 landmarks in its pixels.
+    pub(crate) fn new(rgb: Vec<u8>, width: usize, height: usize, points: &[Point; 68]) -> Self {
+        let photo = Raster::from_rgb(&rgb, width, height);
+        let lips = Lips::read(&photo, points);
+        let brow = |range: std::ops::Range<usize>| mean(&points[range]);
+        let lids = [
+            Lid::read(&photo, &points[36..42], brow(18..21)),
+            Lid::read(&photo, &points[42..48], brow(23..26)),
+        ];
+        let cheeks = [[1, 31], [2, 48], [15, 35], [14, 54]].map(|[a, b]| {
+            let p = middle(points[a], points[b]);
+            photo.linear(p[0], p[1])
+        });
+        let skin = std::array::from_fn(|k| cheeks.iter().map(|c| c[k]).sum::<f32>() / 4.0);
+        let cavity = Cavity::new(&lips, skin);
+        let head = Head::new(points);
+        let controls = controls(points, &lips);
+        let rest: Vec<Point> = controls.iter().map(|c| c.rest).collect();
+        let field = Field::new(face_box(points, head.eyes()), &rest);
+        let mut shares = Vec::with_capacity(width * height);
+        let mut moving = Vec::with_capacity(height);
+        for y in 0..height {
+            let row = shares.len();
+            shares.extend((0..width).map(|x| head.share([x as f32, y as f32])));
+            let moves = |s: &Share| s.sway > 0.0 || s.depth > 0.0;
+            let first = shares[row..].iter().position(moves).unwrap_or(width);
+            let last = shares[row..].iter().rposition(moves).map_or(first, |x| x + 1);
+            moving.push(first..last);
+        }
+        Portrait { photo, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
+    }
+
+    /// Bytes of one frame: interleaved 8-bit RGB.
+    pub(crate) fn frame_len(&self) -> usize {
+        self.still.len()
+    }
+
+    /// Draws one frame into `out`, which holds [`Portrait::frame_len`] bytes.
+    pub(crate) fn draw(&self, frame: &MotionFrame, scratch: &mut Scratch, out: &mut [u8]) {
+        let mouth = Mouth::pose(&self.lips, frame);
+        scratch.displacements.clear();
+        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &mouth, frame)));
+        self.field.solve(&scratch.displacements, &mut scratch.solved);
+        let sway = self.head.sway(frame);
+        let shut = frame.blink.clamp(0.0, 1.0);
+        let width = self.photo.width;
+        out.copy_from_slice(&self.still);
+        for (y, columns) in self.moving.iter().enumerate() {
+            for x in columns.clone() {
+                let at = y * width + x;
+                let here = [x as f32, y as f32];
+                let on_head = self.head.back(here, self.shares[at], &sway);
+                let colour = self.trace(on_head, &mouth, &scratch.solved, shut);
+                for (o, c) in out[3 * at..3 * at + 3].iter_mut().zip(colour) {
+                    *o = (c + 0.5).clamp(0.0, 255.0) as u8;
+                }
+            }
+        }
+    }
+
+    /// The colour of a point of the posed, unswayed head.
+    #[inline]
+    fn trace(&self, p: Point, mouth: &Mouth, solved: &Backward, shut: f32) -> Colour {
+        let back = self.field.back(solved, p);
+        let skin = [p[0] + back[0], p[1] + back[1]];
+        if let Some(lip) = mouth.pixel(&self.lips, p) {
+            let w = lip.weight;
+            let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
+            let light = 1.0 - w * (1.0 - lip.light);
+            let mut colour = [0.0; 4];
+            if lip.inside < 1.0 {
+                colour = scaled(self.photo.cubic(source[0], source[1]), light);
+            }
+            if lip.inside > 0.0 {
+                colour = mix(colour, self.cavity.colour(&self.photo, &self.lips, mouth, p), lip.inside);
+            }
+            return colour;
+        }
+        if shut > 0.0 {
+            for lid in &self.lids {
+                let [left, top, right, bottom] = lid.bounds();
+                if skin[0] < left || skin[0] > right || skin[1] < top || skin[1] > bottom {
+                    continue;
+                }
+                if let Some(pixel) = lid.pixel(skin, shut) {
+                    let drawn = scaled(self.photo.cubic(pixel.source[0], pixel.source[1]), pixel.light);
+                    if pixel.cover >= 1.0 {
+                        return drawn;
+                    }
+                    return mix(self.photo.cubic(skin[0], skin[1]), drawn, pixel.cover);
+                }
+            }
+        }
+        self.photo.cubic(skin[0], skin[1])
+    }
+
+    fn displacement(&self, control: &Control, mouth: &Mouth, frame: &MotionFrame) -> Point {
+        let lip = |u: f32, v: f32| {
+            let p = mouth.axes.point(u, v);
+            [p[0] - control.rest[0], p[1] - control.rest[1]]
+        };
+        match control.follows {
+            Follows::Bone => [0.0; 2],
+            Follows::Jaw(share) => [0.0, share * mouth.chin],
+            Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
+            Follows::UpperLip(u) => lip(u, mouth.upper_outer.at(u)),
+            Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
+        }
+    }
+}
+
+/// The box of skin that moves, with room around the face.
+fn face_box(points: &[Point; 68], eyes: f32) -> [f32; 4] {
+    let fold = |axis: usize, pick: fn(f32, f32) -> f32, from: f32| {
+        points.iter().map(|p| p[axis]).fold(from, pick)
+    };
+    [
+        fold(0, f32::min, f32::MAX) - 0.25 * eyes,
+        fold(1, f32::min, f32::MAX) - 0.45 * eyes,
+        fold(0, f32::max, f32::MIN) + 0.25 * eyes,
+        fold(1, f32::max, f32::MIN) + 0.55 * eyes,
+    ]
+}
+
+fn controls(points: &[Point; 68], lips: &Lips) -> Vec<Control> {
+    /// Share of the chin's way, from the ear to the chin.
+    const JAW: [f32; 9] = [0.0, 0.0, 0.04, 0.12, 0.30, 0.56, 0.82, 0.96, 1.0];
+    let mut all = Vec::new();
+    for (i, &rest) in points[..17].iter().enumerate() {
+        all.push(Control { rest, follows: Follows::Jaw(JAW[i.min(16 - i)]) });
+    }
+    for (i, &rest) in points[17..27].iter().enumerate() {
+        // The inner ends move most.
+        let share = [0.5, 0.75, 0.9, 1.0, 1.0][i.min(9 - i)];
+        all.push(Control { rest, follows: Follows::Brow(share) });
+    }
+    let bones = [27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 40, 41, 42, 45, 46, 47];
+    all.extend(bones.map(|i| Control { rest: points[i], follows: Follows::Bone }));
+    for k in 0..=8_u8 {
+        let i = usize::from(k) * (SAMPLES - 1) / 8;
+        let u = Curve::u(i);
+        all.push(Control { rest: lips.axes.point(u, lips.upper_outer.0[i]), follows: Follows::UpperLip(u) });
+        if k > 0 && k < 8 {
+            all.push(Control { rest: lips.axes.point(u, lips.lower_outer.0[i]), follows: Follows::LowerLip(u) });
+        }
+    }
+    all
+}

@@ -1,0 +1,107 @@
+//! What shows between parted lips: the photo's own upper teeth where it bares them, drawn ones where it does not,
+//! the tongue and the dark behind. Teeth belong to the skull: they stay where they are while the lips move.
+
+use super::geometry::Point;
+use super::lips::Lips;
+use super::mouth::Mouth;
+use super::raster::{Colour, Raster, luma, mix, scaled, smoothstep};
+
+/// The inside of one photo's mouth.
+pub(crate) struct Cavity {
+    dark: Colour,
+    tongue: Colour,
+    teeth: Teeth,
+}
+
+enum Teeth {
+    /// The photo's, between its inner contours.
+    Bared,
+    /// Drawn: their colour and the height of the front ones, in pixels.
+    Drawn { colour: Colour, height: f32 },
+}
+
+impl Cavity {
+    /// Tones it to the photo; `skin` is the colour of the cheeks.
+    pub(crate) fn new(lips: &Lips, skin: Colour) -> Self {
+        let light = (luma(skin) / 190.0).clamp(0.15, 1.15);
+        let warmth = |c: Colour| {
+            // A grey photo keeps a grey mouth.
+            let chroma = ((skin[0] - skin[2]).abs() / (luma(skin) + 1.0) * 3.0).clamp(0.0, 1.0);
+            let grey = luma(c);
+            mix([grey, grey, grey, 0.0], c, chroma)
+        };
+        let teeth = if lips.shows_teeth {
+            Teeth::Bared
+        } else {
+            let colour = warmth(scaled([226.0, 216.0, 202.0, 0.0], light));
+            Teeth::Drawn { colour, height: 0.26 * lips.axes.half }
+        };
+        Cavity {
+            dark: warmth(scaled([46.0, 20.0, 22.0, 0.0], light)),
+            tongue: warmth(scaled([158.0, 82.0, 84.0, 0.0], light)),
+            teeth,
+        }
+    }
+
+    /// The colour at `p`, which lies between the lips of `mouth`.
+    #[inline]
+    pub(crate) fn colour(&self, photo: &Raster, lips: &Lips, mouth: &Mouth, p: Point) -> Colour {
+        let half = lips.axes.half;
+        let (u, v) = mouth.axes.local(p);
+        let (upper, lower) = (mouth.upper_inner.at(u), mouth.lower_inner.at(u));
+        let open = (lower - upper).max(1.0);
+        let below = v - upper;
+        // Behind: darkest in the middle, a little light on the lower lip's inside.
+        let mut colour = scaled(self.dark, 0.6 + 0.4 * smoothstep(0.55, 1.0, below / open));
+        let room = smoothstep(0.12, 0.34, mouth.opening / half);
+        let rise = 1.0 - (u / 0.62).powi(2) - ((lower - v) / (0.42 * mouth.opening + 1.0)).powi(2);
+        let tongue = room * smoothstep(0.0, 0.55, rise);
+        let groove = 1.0 - 0.12 * (-(u / 0.06).powi(2)).exp();
+        colour = mix(colour, scaled(self.tongue, 0.5 + 0.3 * rise.max(0.0) * groove), 0.85 * tongue);
+        // The teeth, in the axes of the photo.
+        let (rest_u, rest_v) = lips.axes.local(p);
+        let (tooth, cover) = match &self.teeth {
+            Teeth::Bared => bared(photo, lips, rest_u, rest_v),
+            Teeth::Drawn { colour, height } => drawn(*colour, *height, lips, rest_u, rest_v),
+        };
+        let cast = 0.52 + 0.48 * smoothstep(-0.02 * half, 0.14 * half, below);
+        let sides = 1.0 - 0.35 * u * u;
+        colour = mix(colour, scaled(tooth, cast * sides), cover);
+        // Lips throw a soft shadow all round the opening.
+        let edge = below.min(lower - v).max(0.0);
+        scaled(colour, 0.72 + 0.28 * smoothstep(0.0, 0.05 * half, edge))
+    }
+}
+
+/// The photo's teeth at a place on the photo's mouth axes, and how much of the pixel they cover.
+#[inline]
+fn bared(photo: &Raster, lips: &Lips, u: f32, v: f32) -> (Colour, f32) {
+    let inside = u.clamp(-0.9, 0.9);
+    let (top, bottom) = (lips.upper_inner.at(inside), lips.lower_inner.at(inside));
+    let gap = bottom - top;
+    let edge = bottom - lips.inset - 0.04 * gap;
+    let (from, to) = (top + (lips.inset + 0.6).min(0.3 * gap), edge - 0.5);
+    let p = lips.axes.point(inside, v.clamp(from, to.max(from)));
+    let cover = (edge - v + 0.5).clamp(0.0, 1.0);
+    let off = smoothstep(0.9, 1.0, u.abs());
+    (scaled(photo.cubic(p[0], p[1]), 1.0 - 0.7 * off), cover)
+}
+
+/// Drawn upper teeth: six fronts and their neighbours on an arch seen from before, so they narrow to the sides.
+#[inline]
+fn drawn(colour: Colour, height: f32, lips: &Lips, u: f32, v: f32) -> (Colour, f32) {
+    const FRONT: f32 = 0.78;
+    let angle = (u / FRONT).clamp(-0.999, 0.999).asin();
+    // Widths along the arch: the two middle teeth are wider than the rest.
+    let along = angle.abs() / 0.36;
+    let nearest = (along - along.round()).abs() * 0.36 * angle.cos() * FRONT * lips.axes.half;
+    let number = along.floor();
+    let length = height * [1.0, 0.90, 0.96, 0.82, 0.74][(number as usize).min(4)];
+    let within = (along - number - 0.5).abs() * 2.0;
+    let edge = lips.lower_inner.at(0.0) + length * (1.0 - 0.10 * within.powi(4)) - 0.20 * height * u * u;
+    let cover = (edge - v + 0.5).clamp(0.0, 1.0) * (1.0 - smoothstep(0.70, 0.80, u.abs()));
+    let crack = 1.0 - 0.20 * (-(nearest / 0.7).powi(2)).exp();
+    let round = 1.0 - 0.45 * (u / FRONT).powi(2);
+    let tip = 1.0 - 0.10 * smoothstep(0.25 * height, 0.0, edge - v);
+    (scaled(colour, crack * round * tip), cover)
+}

@@ -1,0 +1,134 @@
+//! The lips in one frame: where each contour goes for a mouth posture, and which piece of the photo's lip each
+//! pixel shows. What lies between the lips is in `cavity`.
+//!
+//! Contours start from the mouth *closed*, whatever the photo shows: a smile's lips are first brought together on
+//! a seam, then parted by the jaw. So a closed mouth closes, and the smile is what is left of it.
+
+use super::geometry::{Axes, Curve, Point, SAMPLES};
+use super::lips::Lips;
+use super::raster::smoothstep;
+use crate::motion::MotionFrame;
+
+/// Opening of the jaw at 1, as a share of half the mouth's width.
+const WIDEST: f32 = 0.62;
+
+/// The lips of one frame.
+pub(crate) struct Mouth {
+    pub(crate) axes: Axes,
+    pub(crate) upper_outer: Curve,
+    pub(crate) upper_inner: Curve,
+    pub(crate) lower_inner: Curve,
+    pub(crate) lower_outer: Curve,
+    /// Opening between the inner contours in the middle, in pixels.
+    pub(crate) opening: f32,
+    /// How far the chin has gone down, in pixels; negative where it closes an open smile.
+    pub(crate) chin: f32,
+    /// Highest and lowest `v` a pixel of the lips may have, with the fade around them.
+    pub(crate) span: [f32; 2],
+    /// Width of the fade from lip to skin, in pixels.
+    fade: f32,
+}
+
+/// What a pixel near the mouth shows.
+pub(crate) struct LipPixel {
+    /// Where in the photo this piece of lip is.
+    pub(crate) source: Point,
+    /// How much of it is lip (1) and not the skin around (0).
+    pub(crate) weight: f32,
+    /// Share of the pixel that lies between the lips.
+    pub(crate) inside: f32,
+    /// Brightness of the lip here: darker towards its inner edge and in the seam.
+    pub(crate) light: f32,
+}
+
+impl Mouth {
+    /// The contours for a posture.
+    pub(crate) fn pose(lips: &Lips, frame: &MotionFrame) -> Self {
+        let jaw = frame.aperture();
+        let round = frame.round.clamp(0.0, 1.0);
+        let half = lips.axes.half;
+        let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
+        let opening = WIDEST * half * jaw * (1.0 - 0.25 * round);
+        let gap = lips.gap(SAMPLES / 2);
+        // A baring smile has stretched the lips thin; closing gives them their height back.
+        let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
+        let seam = Curve::of(|i, _| lips.upper_inner.0[i] + 0.42 * lips.gap(i));
+        let droop = relaxed * 0.45 * seam.0[SAMPLES / 2].max(0.0);
+        let axes = lips.axes.about(lips.axes.point(0.0, droop)).with_half(
+            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0)
+                - 0.26 * round
+                - 0.10 * relaxed
+                - 0.05 * jaw),
+        );
+        let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + 0.14 * opening;
+        let drop = 0.86 * opening - 0.05 * half * frame.tuck.clamp(0.0, 1.0) * jaw.min(0.5);
+        let parted = |u: f32| (1.0 - u.abs().powf(2.2)).max(0.0).powf(0.8 - 0.2 * round);
+        // The lip's own lift would part sealed lips: it follows the jaw.
+        let lift = lift * smoothstep(0.0, 0.12, jaw);
+        let line = Curve::of(|i, u| seam.0[i] - droop * (1.0 - u * u));
+        let upper_inner = Curve::of(|i, u| line.0[i] - lift * parted(u));
+        let lower_inner = Curve::of(|i, u| line.0[i] + drop * parted(u));
+        let upper_thick = 1.0 + 0.30 * bared + 0.20 * round - 0.15 * jaw;
+        let lower_thick = 1.0 + 0.10 * bared + 0.15 * round - 0.15 * jaw;
+        let upper_outer = Curve::of(|i, _| {
+            upper_inner.0[i] - upper_thick * (lips.upper_inner.0[i] - lips.upper_outer.0[i])
+        });
+        let lower_outer = Curve::of(|i, _| {
+            lower_inner.0[i] + lower_thick * (lips.lower_outer.0[i] - lips.lower_inner.0[i])
+        });
+        let fade = 1.0 + 0.08 * half;
+        let top = upper_outer.0.iter().copied().fold(0.0, f32::min) - fade;
+        let bottom = lower_outer.0.iter().copied().fold(0.0, f32::max) + fade;
+        Mouth {
+            axes,
+            upper_outer,
+            upper_inner,
+            lower_inner,
+            lower_outer,
+            opening: lift + drop,
+            chin: 0.85 * drop - 0.30 * 0.58 * gap,
+            span: [top, bottom],
+            fade,
+        }
+    }
+
+    /// What the pixel at `p` shows; nothing if it is off the lips.
+    #[inline]
+    pub(crate) fn pixel(&self, lips: &Lips, p: Point) -> Option<LipPixel> {
+        let (u, v) = self.axes.local(p);
+        if u.abs() > 1.1 || v < self.span[0] || v > self.span[1] {
+            return None;
+        }
+        let (upper, lower) = (self.upper_inner.at(u), self.lower_inner.at(u));
+        let seam = (upper + lower) / 2.0;
+        let (outer, inner, rest_outer, rest_inner, inwards) = if v < seam {
+            (self.upper_outer.at(u), upper, lips.upper_outer.at(u), lips.upper_inner.at(u), 1.0)
+        } else {
+            (self.lower_outer.at(u), lower, lips.lower_outer.at(u), lips.lower_inner.at(u), -1.0)
+        };
+        // Depth into the lip from its outer edge, in pixels; negative on the skin.
+        let depth = (v - outer) * inwards;
+        let height = ((inner - outer) * inwards).max(0.5);
+        let rest_height = ((rest_inner - rest_outer) * inwards - lips.inset).max(0.4);
+        let rest_depth = if depth < 0.0 { depth } else { (depth / height).min(1.0) * rest_height };
+        let ends = 1.0 - smoothstep(0.95, 1.08, u.abs());
+        let weight = ends * (1.0 - smoothstep(0.0, self.fade, -depth));
+        if weight <= 0.0 {
+            return None;
+        }
+        let open_here = lower - upper;
+        let inside = ((v + 0.5).min(lower) - (v - 0.5).max(upper)).clamp(0.0, 1.0) * ends;
+        let part = (depth / height).clamp(0.0, 1.0);
+        let scale = self.axes.half;
+        let rim = 0.22 * smoothstep(0.55, 1.0, part) * smoothstep(0.0, 0.06 * scale, open_here);
+        let sigma = 0.5 + 0.014 * scale;
+        let sealed = 1.0 - smoothstep(0.3, 1.0 + 0.05 * scale, open_here);
+        let line = 0.62 * sealed * (-((v - seam) / sigma).powi(2)).exp() * smoothstep(0.0, 0.12, 1.04 - u.abs());
+        Some(LipPixel {
+            source: lips.axes.point(u, rest_outer + rest_depth * inwards),
+            weight,
+            inside,
+            light: (1.0 - rim) * (1.0 - line),
+        })
+    }
+}
