@@ -48,6 +48,9 @@ struct CodeOnly {
     code: String,
 }
 
+/// From a request's content to its reply's.
+type Answer = fn(&dyn Quick, &Value) -> serde_json::Result<Value>;
+
 impl Desk {
     /// Answers one channel's requests until its socket is gone.
     pub(super) async fn serve(self: Arc<Self>, mut requests: Requests, replies: Replies) {
@@ -120,12 +123,11 @@ impl Desk {
         self.iopub.status("busy", &message.raw_header);
         let quick = self.quick.clone();
         let content = message.content.clone();
-        let (kind, answer): (_, fn(&dyn Quick, &Value) -> serde_json::Result<Value>) =
-            match message.header.kind.as_str() {
-                "is_complete_request" => ("is_complete_reply", is_complete),
-                "complete_request" => ("complete_reply", complete),
-                _ => ("inspect_reply", inspect),
-            };
+        let (kind, answer): (_, Answer) = match message.header.kind.as_str() {
+            "is_complete_request" => ("is_complete_reply", is_complete),
+            "complete_request" => ("complete_reply", complete),
+            _ => ("inspect_reply", inspect),
+        };
         match tokio::task::spawn_blocking(move || answer(&*quick, &content)).await {
             Ok(Ok(reply)) => replies.send(&message, kind, reply),
             Ok(Err(e)) => self.refuse(&message, replies, kind, &e),

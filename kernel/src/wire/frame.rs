@@ -105,7 +105,18 @@ impl Signer {
 
     /// Puts a message together: `prefix` holds the routing identities, or the topic on iopub.
     pub(crate) fn encode(&self, prefix: &[Bytes], session: &str, message: &Outgoing) -> Vec<Bytes> {
-        let header = Header::fresh(message.kind, session);
+        self.encode_with_id(prefix, session, message).1
+    }
+
+    /// The same, with the new message's id, by which its replies name it.
+    pub(crate) fn encode_with_id(
+        &self,
+        prefix: &[Bytes],
+        session: &str,
+        message: &Outgoing,
+    ) -> (String, Vec<Bytes>) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let header = Header::fresh(message.kind, session, &id);
         let parts = [
             json_bytes(&header),
             json_bytes(&message.parent),
@@ -117,7 +128,7 @@ impl Signer {
         frames.push(Bytes::from_static(DELIMITER));
         frames.push(self.sign(&parts));
         frames.extend(parts);
-        frames
+        (id, frames)
     }
 }
 
@@ -179,7 +190,7 @@ mod tests {
             let message = signer.decode(&frames).unwrap();
             assert_eq!(message.identities, prefix);
             assert_eq!(message.header.kind, "execute_request");
-            assert_eq!(message.header.session, "session");
+            assert_eq!(message.raw_header["session"], "session");
             assert_eq!(message.parent_header, json!({"msg_id": "parent"}));
             assert_eq!(message.content, json!({"code": "1 + 1"}));
         }
@@ -251,7 +262,7 @@ mod tests {
                 );
             }
         }
-        for header in [json!({}), json!({"msg_id": 1, "msg_type": "x"}), json!({"msg_id": "1"})] {
+        for header in [json!({}), json!({"msg_type": 1}), json!({"msg_id": "1"})] {
             let mut frames = good.clone();
             frames[2] = json_bytes(&header);
             sign_again(&signer, &mut frames);

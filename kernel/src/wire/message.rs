@@ -13,14 +13,11 @@ pub(crate) const PROTOCOL_VERSION: &str = "5.4";
 /// The header that replies and outputs carry as their parent, word for word as it came.
 pub(crate) type Parent = Arc<Value>;
 
-/// What is read of a header. Clients leave out the rest now and then, so the rest is not asked for.
+/// What is read of a header. The rest, which clients leave out now and then, is only sent back.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Header {
-    pub(crate) msg_id: String,
     #[serde(rename = "msg_type")]
     pub(crate) kind: String,
-    #[serde(default)]
-    pub(crate) session: String,
 }
 
 impl Header {
@@ -29,9 +26,9 @@ impl Header {
     }
 
     /// The header of a message made now.
-    pub(super) fn fresh(kind: &str, session: &str) -> Value {
+    pub(super) fn fresh(kind: &str, session: &str, id: &str) -> Value {
         json!({
-            "msg_id": uuid::Uuid::new_v4().to_string(),
+            "msg_id": id,
             "username": "kernel",
             "session": session,
             "date": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),

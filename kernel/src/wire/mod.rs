@@ -27,8 +27,8 @@ mod refusals;
 
 pub(crate) use coalesce::Stream;
 pub(crate) use contract::{
-    CellError, Completeness, Completion, ExecuteOutcome, ExecuteRequest, Interrupt, Kernel, Match,
-    OpenSession, Quick, Session,
+    CellError, Completeness, Completion, ExecuteOutcome, ExecuteRequest, Interrupt, Kernel, Match, Quick,
+    Session,
 };
 pub(crate) use output::Output;
 pub(crate) use refusals::Counters;
