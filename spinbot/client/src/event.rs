@@ -63,7 +63,14 @@ pub enum EventBody {
         eta: Option<f64>,
     },
     /// One value of a named curve.
-    Metric { step: String, name: String, at: f64, value: f64 },
+    /// (`at` is `x` on the line: the event's own time is called `at` there.)
+    Metric {
+        step: String,
+        name: String,
+        #[serde(rename = "x")]
+        at: f64,
+        value: f64,
+    },
     /// Something to look at before the end.
     Preview { step: String, name: String, artifact: ArtifactRef },
     /// A line for the log.

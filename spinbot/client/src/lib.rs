@@ -17,11 +17,14 @@ pub mod display;
 pub mod engine;
 pub mod event;
 pub mod fault;
+pub mod follow;
 pub mod home;
 pub mod plan;
 pub mod protocol;
 pub mod render;
 pub mod steps;
+
+mod mp4;
 
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,

@@ -18,12 +18,17 @@ pub enum Request {
     /// First on every connection.
     Hello { protocol: u32, version: String },
     /// Validates the plan whole, copies its files into the store, queues it.
-    Submit { plan: Plan },
+    /// Relative paths in it are meant from `folder`; errors name them as typed.
+    Submit {
+        plan: Plan,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<std::path::PathBuf>,
+    },
     /// Streams the job's events from position `from` to the terminal one.
     Follow { job: String, from: u64 },
     /// Asks a queued or running job to stop.
     Cancel { job: String },
-    /// The last jobs, newest first.
+    /// The last jobs, newest first, each folded without its curves and log lines.
     Jobs { limit: usize },
     /// One artifact by digest.
     Artifact { digest: Digest },

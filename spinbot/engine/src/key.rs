@@ -1,0 +1,111 @@
+//! Content keys: same key, same result, nothing to run.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use spinbot::Digest;
+use std::collections::BTreeMap;
+
+/// Everything a step's result depends on.
+#[derive(Debug)]
+pub(crate) struct StepIdentity<'a> {
+    pub kind: &'a str,
+    pub version: u32,
+    pub params: &'a Value,
+    /// Digests of the inputs by name.
+    pub inputs: &'a BTreeMap<String, Digest>,
+    /// Hashes of the models it loads, by id.
+    pub models: &'a BTreeMap<String, String>,
+    pub seed: u64,
+    pub device: &'a str,
+}
+
+impl StepIdentity<'_> {
+    /// SHA-256 of the identity as canonical JSON, in hex.
+    pub(crate) fn key(&self) -> String {
+        let identity = json!({
+            "kind": self.kind,
+            "version": self.version,
+            "params": self.params,
+            "inputs": self.inputs,
+            "models": self.models,
+            "seed": self.seed,
+            "device": self.device,
+        });
+        let mut text = String::new();
+        write_canonical(&identity, &mut text);
+        hex(&Sha256::digest(text.as_bytes()))
+    }
+}
+
+/// JSON with object keys sorted and no spaces: the order in which a client wrote its parameters is no part of
+/// their meaning.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            out.push('{');
+            for (i, (name, value)) in sorted.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_canonical(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        leaf => out.push_str(&leaf.to_string()),
+    }
+}
+
+/// Bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_follows_meaning_and_not_the_order_of_writing() {
+        let inputs = BTreeMap::from([("speech".to_owned(), Digest("ab".repeat(32)))]);
+        let models = BTreeMap::new();
+        let base = json!({"fps": 25, "deep": {"a": [1, 2], "b": "x"}});
+        let identity = |params: &Value, seed: u64, version: u32, inputs: &BTreeMap<String, Digest>| {
+            StepIdentity { kind: "drive", version, params, inputs, models: &models, seed, device: "cpu" }
+                .key()
+        };
+        let key = identity(&base, 0, 1, &inputs);
+        assert_eq!(key.len(), 64);
+        assert_eq!(key, identity(&json!({"deep": {"b": "x", "a": [1, 2]}, "fps": 25}), 0, 1, &inputs));
+        let other_inputs = BTreeMap::from([("speech".to_owned(), Digest("cd".repeat(32)))]);
+        for (what, other) in [
+            ("params", identity(&json!({"fps": 24, "deep": {"a": [1, 2], "b": "x"}}), 0, 1, &inputs)),
+            (
+                "order of a list",
+                identity(&json!({"fps": 25, "deep": {"a": [2, 1], "b": "x"}}), 0, 1, &inputs),
+            ),
+            ("seed", identity(&base, 1, 1, &inputs)),
+            ("version", identity(&base, 0, 2, &inputs)),
+            ("inputs", identity(&base, 0, 1, &other_inputs)),
+        ] {
+            assert_ne!(key, other, "another {what} must give another key");
+        }
+    }
+}

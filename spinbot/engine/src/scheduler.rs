@@ -1,0 +1,200 @@
+//! Walks the steps of a job: what is in the store already is not run, the rest goes to the worker one by one.
+
+use crate::catalogue::Catalogue;
+use crate::dispatch::{Bench, Errand, Stopped};
+use crate::intake::{Files, known_kind};
+use crate::jobs::Jobs;
+use crate::journal::Record;
+use crate::key::StepIdentity;
+use crate::progress::Progress;
+use crate::store::{MadeBy, Store};
+use crate::worker::{Task, TaskInput};
+use spinbot::event::{ArtifactRef, EventBody};
+use spinbot::{Digest, Fault, Input, Step};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Outputs so far, by step.
+type Made = BTreeMap<String, BTreeMap<String, ArtifactRef>>;
+
+/// One input of a step, found.
+struct Found {
+    digest: Digest,
+    label: String,
+}
+
+/// Takes jobs from the queue until it closes, one at a time.
+pub(crate) fn work(jobs: &Jobs, store: &Store, catalogue: &dyn Catalogue, bench: &mut Bench) {
+    while let Some(record) = jobs.next() {
+        let started = Instant::now();
+        let end = match run_job(&record, store, catalogue, bench) {
+            Ok(result) => EventBody::Done { result, seconds: started.elapsed().as_secs_f64() },
+            Err((_, Stopped::Cancelled)) => EventBody::Cancelled,
+            Err((step, Stopped::Failed(fault))) => EventBody::Failed { step, fault },
+        };
+        // Those who follow are told even when the disk is full; the next start settles the file.
+        let _ = record.append(end);
+        jobs.ended(&record);
+    }
+    bench.dismiss();
+}
+
+/// The plan's result, or why there is none and at which step.
+fn run_job(
+    record: &Record,
+    store: &Store,
+    catalogue: &dyn Catalogue,
+    bench: &mut Bench,
+) -> Result<ArtifactRef, (Option<String>, Stopped)> {
+    record.append(EventBody::Started).map_err(|e| (None, e.into()))?;
+    let plan = record.plan();
+    let mut progress = Progress::new(plan);
+    let mut made = Made::new();
+    for (at, step) in plan.steps.iter().enumerate() {
+        let here = |stopped| (Some(step.id.clone()), stopped);
+        if record.cancel_requested() {
+            return Err(here(Stopped::Cancelled));
+        }
+        progress.step(at);
+        let inputs =
+            find_inputs(step, record.files(), &made).map_err(|fault| here(Stopped::Failed(fault)))?;
+        let outputs =
+            run_step(record, step, &inputs, store, catalogue, bench, &mut progress).map_err(here)?;
+        made.insert(step.id.clone(), outputs);
+    }
+    let (step, output) = &plan.result;
+    made.get(step).and_then(|outputs| outputs.get(output)).cloned().ok_or_else(|| {
+        (Some(step.clone()), Stopped::Failed(Fault::new(format!("step `{step}` left no `{output}`"))))
+    })
+}
+
+fn run_step(
+    record: &Record,
+    step: &Step,
+    inputs: &BTreeMap<String, Found>,
+    store: &Store,
+    catalogue: &dyn Catalogue,
+    bench: &mut Bench,
+    progress: &mut Progress,
+) -> Result<BTreeMap<String, ArtifactRef>, Stopped> {
+    let kind = known_kind(step, catalogue).map_err(Stopped::Failed)?;
+    let made_by = identify(record, step, inputs, catalogue).map_err(Stopped::Failed)?;
+    let id = || step.id.clone();
+    if let Some(outputs) = store.step_result(&made_by.key) {
+        record.append(EventBody::StepCached { step: id() })?;
+        tell_outputs(record, step, &outputs)?;
+        if let Some(event) = progress.step_done(&step.id, Instant::now()) {
+            record.append(event)?;
+        }
+        return Ok(outputs);
+    }
+    record.append(EventBody::StepStarted { step: id() })?;
+    let scratch = store.scratch()?;
+    let mut task_inputs = BTreeMap::new();
+    for (name, found) in inputs {
+        // Hashed before use: a step never works on damaged bytes.
+        store.open_verified(&found.digest)?;
+        let path = store.artifact(&found.digest).ok_or_else(|| lost(&found.digest))?.path;
+        task_inputs.insert(name.clone(), TaskInput { path, label: found.label.clone() });
+    }
+    let task = Task {
+        number: 0,
+        kind: step.kind.clone(),
+        params: step.params.clone(),
+        inputs: task_inputs,
+        seed: step.seed,
+        scratch: scratch.path().to_owned(),
+    };
+    let key = made_by.key.clone();
+    let outputs = bench.run(Errand { record, step: &step.id, kind, task, made_by }, store, progress)?;
+    store.keep_step_result(&key, &outputs)?;
+    tell_outputs(record, step, &outputs)?;
+    if let Some(event) = progress.step_done(&step.id, Instant::now()) {
+        record.append(event)?;
+    }
+    Ok(outputs)
+}
+
+fn lost(digest: &Digest) -> Stopped {
+    crate::EngineError::Missing(digest.short().to_owned()).into()
+}
+
+/// What feeds each input of a step.
+fn find_inputs(step: &Step, files: &Files, made: &Made) -> Result<BTreeMap<String, Found>, Fault> {
+    let find = |name: &String, input: &Input| -> Option<Found> {
+        match input {
+            Input::File(_) => {
+                let file = files.get(&(step.id.clone(), name.clone()))?;
+                Some(Found { digest: file.digest.clone(), label: file.label.clone() })
+            }
+            Input::Artifact(digest) => {
+                Some(Found { digest: digest.clone(), label: digest.short().to_owned() })
+            }
+            Input::Output { step, output } => {
+                let artifact = made.get(step)?.get(output)?;
+                Some(Found { digest: artifact.digest.clone(), label: output.clone() })
+            }
+        }
+    };
+    let inputs = step.inputs.iter().map(|(name, input)| {
+        let found = find(name, input).ok_or_else(|| {
+            Fault::new(format!("nothing feeds the input `{name}` of step `{}`", step.id)).about(name)
+        })?;
+        Ok((name.clone(), found))
+    });
+    inputs.collect()
+}
+
+/// All that the step's result depends on, and the key made of it.
+fn identify(
+    record: &Record,
+    step: &Step,
+    inputs: &BTreeMap<String, Found>,
+    catalogue: &dyn Catalogue,
+) -> Result<MadeBy, Fault> {
+    let kind = known_kind(step, catalogue)?;
+    let models = kind.models.iter().map(|id| {
+        let hash = catalogue.model_hash(id);
+        let unknown =
+            || Fault::new(format!("the step `{}` needs the model `{id}`, which is not known", step.kind));
+        Ok(((*id).to_owned(), hash.ok_or_else(unknown)?))
+    });
+    let models = models.collect::<Result<BTreeMap<_, _>, Fault>>()?;
+    let inputs: BTreeMap<_, _> =
+        inputs.iter().map(|(name, found)| (name.clone(), found.digest.clone())).collect();
+    let (version, device) = (kind.version, catalogue.device_class());
+    let key = StepIdentity {
+        kind: &step.kind,
+        version,
+        params: &step.params,
+        inputs: &inputs,
+        models: &models,
+        seed: step.seed,
+        device,
+    }
+    .key();
+    Ok(MadeBy {
+        kind: step.kind.clone(),
+        version,
+        key,
+        params: step.params.clone(),
+        inputs,
+        models,
+        seed: step.seed,
+        device: device.to_owned(),
+        seconds: 0.0,
+        job: record.id().to_owned(),
+    })
+}
+
+fn tell_outputs(
+    record: &Record,
+    step: &Step,
+    outputs: &BTreeMap<String, ArtifactRef>,
+) -> Result<(), Stopped> {
+    for (output, artifact) in outputs {
+        let (output, artifact) = (output.clone(), artifact.clone());
+        record.append(EventBody::Artifact { step: step.id.clone(), output, artifact })?;
+    }
+    Ok(())
+}
