@@ -40,8 +40,8 @@ pub(crate) enum InstallError {
     NoPython(String),
     #[error("{0:?} is no name for a kernel\nhelp: use letters, digits, '-', '.' and '_'")]
     BadName(String),
-    #[error("{path}: {source}\nhelp: is the folder yours to write? --user always is")]
-    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}\nhelp: is the folder yours to write? --user always is")]
+    Io { path: PathBuf, reason: std::io::Error },
     #[error(
         "{0}: no kernel of that name is installed there\nhelp: `jupyter kernelspec list` shows where kernels are"
     )]
@@ -58,7 +58,7 @@ impl Place {
         let prefix = match self {
             Place::User => return user_data().map(|data| data.join("kernels")),
             Place::Prefix(prefix) => std::path::absolute(prefix)
-                .map_err(|source| InstallError::Io { path: prefix.clone(), source })?,
+                .map_err(|reason| InstallError::Io { path: prefix.clone(), reason })?,
             Place::SysPrefix => sys_prefix()?,
         };
         Ok(prefix.join("share/jupyter/kernels"))
@@ -116,7 +116,7 @@ fn specification(binary: &Path) -> String {
 /// When the place is not found or not writable.
 pub(crate) fn install(place: &Place, name: &str, binary: &Path) -> Result<PathBuf, InstallError> {
     let folder = folder(place, name)?;
-    let failed = |source| InstallError::Io { path: folder.clone(), source };
+    let failed = |reason| InstallError::Io { path: folder.clone(), reason };
     std::fs::create_dir_all(&folder).map_err(failed)?;
     for (file, bytes) in LOGOS {
         write_whole(&folder.join(file), bytes).map_err(failed)?;
@@ -132,7 +132,7 @@ pub(crate) fn install(place: &Place, name: &str, binary: &Path) -> Result<PathBu
 /// When there is none, or what is there is not ours.
 pub(crate) fn uninstall(place: &Place, name: &str) -> Result<PathBuf, InstallError> {
     let folder = folder(place, name)?;
-    let failed = |source| InstallError::Io { path: folder.clone(), source };
+    let failed = |reason| InstallError::Io { path: folder.clone(), reason };
     let file = folder.join("kernel.json");
     let text = match std::fs::read_to_string(&file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(InstallError::NotInstalled(folder)),

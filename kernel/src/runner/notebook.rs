@@ -12,8 +12,8 @@ const FILE_CAP: u64 = 1 << 30;
 /// A file that is no notebook this kernel can run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotebookError {
-    #[error("{path}: {source}\nhelp: give the path of a notebook, e.g. notebooks/tour.ipynb")]
-    Io { path: String, source: std::io::Error },
+    #[error("{path}: {reason}\nhelp: give the path of a notebook, e.g. notebooks/tour.ipynb")]
+    Io { path: String, reason: std::io::Error },
     #[error("{path}: expected a notebook under 1 GB, got {bytes} bytes")]
     TooLarge { path: String, bytes: u64 },
     #[error(
@@ -39,7 +39,7 @@ impl Notebook {
     /// When it cannot be read or is no notebook of format 4.
     pub(crate) fn read(path: &Path) -> Result<Self, NotebookError> {
         let name = path.display().to_string();
-        let io = |source| NotebookError::Io { path: name.clone(), source };
+        let io = |reason| NotebookError::Io { path: name.clone(), reason };
         let bytes = std::fs::metadata(path).map_err(io)?.len();
         if bytes > FILE_CAP {
             return Err(NotebookError::TooLarge { path: name, bytes });
@@ -125,7 +125,7 @@ impl Notebook {
         // One space of indent and a last newline, as Jupyter writes it, so that diffs stay small.
         let mut bytes = Vec::new();
         let format = serde_json::ser::PrettyFormatter::with_indent(b" ");
-        let failed = |source: std::io::Error| NotebookError::Io { path: path.display().to_string(), source };
+        let failed = |reason: std::io::Error| NotebookError::Io { path: path.display().to_string(), reason };
         self.to_json()
             .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, format))
             .map_err(|e| failed(e.into()))?;

@@ -112,7 +112,7 @@ impl Desk {
             // Of comms that were closed when they were opened.
             "comm_msg" | "comm_close" => return,
             other => {
-                return self.counters.count(&self.counters.unknown, &format!("unknown message {other:?}"));
+                return self.counters.unknown.add(&format_args!("unknown message {other:?}"));
             }
         };
         replies.send(message, kind, content);
@@ -138,7 +138,7 @@ impl Desk {
 
     /// A request with a good signature whose content makes no sense: its sender waits for a reply.
     fn refuse(&self, message: &Message, replies: &Replies, kind: &'static str, e: &serde_json::Error) {
-        self.counters.count(&self.counters.unknown, &format!("{}: {e}", message.header.kind));
+        self.counters.unknown.add(&format_args!("{}: {e}", message.header.kind));
         replies.send(message, kind, error("BadRequest", &e.to_string()));
     }
 

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the socket may take for one message. A client that stopped reading keeps its buffer; others go on.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 
+/// The same, while the message before it was not taken either: the kernel stays usable beside a client that hangs.
+const STALLED_LIMIT: Duration = Duration::from_millis(50);
+
 enum Order {
     Publish(Publication, usize),
     /// Send everything before this, then tell.
@@ -46,8 +49,14 @@ impl Iopub {
     ) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let press =
-            Press { socket, signer, session, in_flight: in_flight.clone(), counters: counters.clone() };
+        let press = Press {
+            socket,
+            signer,
+            session,
+            in_flight: in_flight.clone(),
+            counters: counters.clone(),
+            stalled: false,
+        };
         tokio::spawn(press.run(inbox));
         Iopub { orders, in_flight, counters }
     }
@@ -59,8 +68,10 @@ impl Iopub {
             let begin = Instant::now();
             while self.in_flight.load(Ordering::Relaxed) > IN_FLIGHT {
                 if begin.elapsed() > PATIENCE {
-                    let what = format!("iopub: no client took {IN_FLIGHT} bytes of output for {PATIENCE:?}");
-                    return self.counters.count(&self.counters.dropped, &what);
+                    let what = format_args!(
+                        "iopub: {IN_FLIGHT} bytes of output wait for {PATIENCE:?}; dropping more"
+                    );
+                    return self.counters.dropped.add(&what);
                 }
                 std::thread::sleep(Duration::from_millis(2));
             }
@@ -114,6 +125,8 @@ struct Press {
     session: Arc<str>,
     in_flight: Arc<AtomicUsize>,
     counters: Arc<Counters>,
+    /// The last message was not taken in time.
+    stalled: bool,
 }
 
 impl Press {
@@ -166,9 +179,10 @@ impl Press {
     async fn send_on(&mut self, topic: Bytes, message: &Outgoing) {
         let frames = self.signer.encode(&[topic], &self.session, message);
         let Ok(frames) = ZmqMessage::try_from(frames) else { return };
-        if tokio::time::timeout(SEND_LIMIT, self.socket.send(frames)).await.is_err() {
-            self.counters
-                .count(&self.counters.dropped, "iopub: a client does not read what it subscribed to");
+        let limit = if self.stalled { STALLED_LIMIT } else { SEND_LIMIT };
+        self.stalled = tokio::time::timeout(limit, self.socket.send(frames)).await.is_err();
+        if self.stalled {
+            self.counters.dropped.add(&"iopub: a client does not read what it subscribed to");
         }
     }
 

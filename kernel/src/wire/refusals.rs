@@ -8,18 +8,42 @@ use std::time::{Duration, Instant};
 /// Not more than one line a kind in this time: whoever sends rubbish must not fill a log.
 const QUIET: Duration = Duration::from_secs(30);
 
+/// How often one thing happened.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    total: AtomicU64,
+    last_line: Mutex<Option<Instant>>,
+}
+
+impl Count {
+    /// How often so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// It happened again; `what` is logged unless something of this kind was a moment ago.
+    pub(super) fn add(&self, what: &dyn std::fmt::Display) {
+        let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
+        // A poisoned lock only guards the time of the last line.
+        let mut last = self.last_line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() >= QUIET) {
+            *last = Some(Instant::now());
+            log(&format!("{what} ({total} of this kind so far)"));
+        }
+    }
+}
+
 /// What this kernel refused or lost since it began.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// Messages whose signature was wrong.
-    pub(crate) forged: AtomicU64,
+    pub(crate) forged: Count,
     /// Messages that were no messages.
-    pub(crate) malformed: AtomicU64,
+    pub(crate) malformed: Count,
     /// Well-made messages of a kind unknown here, or with contents that make no sense.
-    pub(crate) unknown: AtomicU64,
-    /// Outputs dropped because no client took them for a long time.
-    pub(crate) dropped: AtomicU64,
-    last_line: Mutex<Option<Instant>>,
+    pub(crate) unknown: Count,
+    /// Outputs dropped because a client did not take them for a long time.
+    pub(crate) dropped: Count,
 }
 
 impl Counters {
@@ -28,17 +52,7 @@ impl Counters {
             Refusal::Forged => &self.forged,
             _ => &self.malformed,
         };
-        self.count(counter, &format!("{channel}: {refusal}"));
-    }
-
-    pub(super) fn count(&self, counter: &AtomicU64, what: &str) {
-        let total = counter.fetch_add(1, Ordering::Relaxed) + 1;
-        // A poisoned lock only guards the time of the last line.
-        let mut last = self.last_line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.is_none_or(|at| at.elapsed() >= QUIET) {
-            *last = Some(Instant::now());
-            log(&format!("{what} (refused or lost {total} of this kind so far)"));
-        }
+        counter.add(&format_args!("{channel}: {refusal}"));
     }
 }
 
