@@ -55,7 +55,9 @@ pub struct Call {
 impl Call {
     /// Whether the line's only flag of note is `--help`.
     pub(crate) fn asks_for_help(magic: &dyn Magic, raw: &RawMagic) -> bool {
-        !matches!(magic.body(), BodyKind::Rust(_)) && raw.args.split_whitespace().any(|word| word == "--help")
+        let help = |token: &Token| matches!(token, Token::Flag { name, .. } if name == "--help");
+        !matches!(magic.body(), BodyKind::Rust(_))
+            && lex(&raw.args, raw.args_span.start).is_ok_and(|tokens| tokens.iter().any(help))
     }
 
     /// Reads a magic's line and body against its declaration. Everything that needs no Rust is checked before
@@ -73,7 +75,7 @@ impl Call {
             head: raw.name_span,
             cell: raw.double,
         };
-        call.check_counts(&given, raw)?;
+        call.check_counts(&given, raw, magic.body())?;
         let mut values: Vec<Option<Value>> = Vec::new();
         for assignment in &given {
             values.push(match &assignment.value {
@@ -104,7 +106,7 @@ impl Call {
     }
 
     /// Nothing twice that may stand once, nothing missing.
-    fn check_counts(&self, given: &[Assignment], raw: &RawMagic) -> Result<(), MagicError> {
+    fn check_counts(&self, given: &[Assignment], raw: &RawMagic, body: BodyKind) -> Result<(), MagicError> {
         for (i, assignment) in given.iter().enumerate() {
             let arg = assignment.arg;
             if !arg.repeated && given.iter().take(i).any(|earlier| earlier.arg.name == arg.name) {
@@ -119,13 +121,19 @@ impl Call {
             self.args.iter().find(|arg| arg.required && !given.iter().any(|a| a.arg.name == arg.name));
         let Some(arg) = missing else { return Ok(()) };
         let end = raw.args_span.start + raw.args.trim_end().len();
-        let example = match (arg.positional, self.cell) {
-            (true, _) => arg.placeholder.to_owned(),
-            (false, false) => format!("--{} {}", arg.name, arg.placeholder),
-            (false, true) => format!("{} = \"{}\"", arg.name, arg.placeholder),
+        let error =
+            MagicError::at(Span::new(end, end), format!("%{} needs {}", self.magic, spelled(arg, self.cell)));
+        let example = match (arg.positional, self.cell, body) {
+            (_, true, BodyKind::Text(main) | BodyKind::TextOnly(main) | BodyKind::Rust(main))
+                if main == arg.name =>
+            {
+                return Err(error.help(format!("write it on the lines below %%{}", self.magic)));
+            }
+            (true, _, _) => arg.placeholder.to_owned(),
+            (false, false, _) => format!("--{} {}", arg.name, arg.placeholder),
+            (false, true, _) => format!("{} = \"{}\"", arg.name, arg.placeholder),
         };
-        Err(MagicError::at(Span::new(end, end), format!("%{} needs {}", self.magic, spelled(arg, self.cell)))
-            .help(format!("add `{example}`: {}", arg.help)))
+        Err(error.help(format!("add `{example}`: {}", arg.help)))
     }
 
     fn first(&self, name: &str) -> Option<&Value> {
@@ -231,7 +239,7 @@ fn assignments(magic: &'static dyn Magic, raw: &RawMagic) -> Result<Vec<Assignme
     let mut given = from_line(magic, raw)?;
     match (&raw.body, body) {
         (Some((text, span)), BodyKind::Toml) => given.extend(toml_body::assignments(magic, text, *span)?),
-        (Some((text, span)), BodyKind::Text(main) | BodyKind::Rust(main)) => {
+        (Some((text, span)), BodyKind::Text(main) | BodyKind::TextOnly(main) | BodyKind::Rust(main)) => {
             given.extend(verbatim(main, text, *span));
         }
         _ => {}
@@ -246,7 +254,7 @@ fn from_line(magic: &'static dyn Magic, raw: &RawMagic) -> Result<Vec<Assignment
     let mut tokens = tokens.into_iter().peekable();
     // The code below `%%name` takes the place of its argument on the line.
     let in_body = match (magic.body(), &raw.body) {
-        (BodyKind::Text(main) | BodyKind::Rust(main), Some(_)) => Some(main),
+        (BodyKind::Text(main) | BodyKind::TextOnly(main) | BodyKind::Rust(main), Some(_)) => Some(main),
         _ => None,
     };
     while let Some(token) = tokens.next() {
@@ -303,7 +311,7 @@ fn unexpected(magic: &'static dyn Magic, word: &Word, raw: &RawMagic) -> MagicEr
     let error = MagicError::at(word.span, format!("%{name} does not know what to do with `{shown}`"));
     match (magic.instead_of(&shown), magic.body(), &raw.body) {
         (Some(help), _, _) => error.help(help),
-        (None, BodyKind::Text(_) | BodyKind::Rust(_), Some(_)) => {
+        (None, BodyKind::Text(_) | BodyKind::TextOnly(_) | BodyKind::Rust(_), Some(_)) => {
             error.help(format!("%%{name} takes its text from the lines below it"))
         }
         _ => error.help(format!("`%{name}?` shows what it takes")),

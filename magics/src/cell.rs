@@ -214,7 +214,7 @@ mod tests {
         check("1 + 1", &["rust@0 1 + 1"]);
         check("%jobs", &["%jobs[]"]);
         check("let a = 1;\n%time f(a)\na", &["rust@0 let a = 1;\n", "%time[ f(a)]", "rust@2 a"]);
-        check("%jobs\n%lsmagic\n\nlet b = 2;", &["%jobs[]", "%lsmagic[]", "rust@1 \nlet b = 2;"]);
+        check("%jobs\n%lsmagic\n\nlet b = 2;", &["%jobs[]", "%lsmagic[]", "rust@2 \nlet b = 2;"]);
         check("fn f() {}\n  %jobs  \n", &["rust@0 fn f() {}\n  ", "%jobs[  ]"]);
         check("// note\n%jobs // all", &["rust@0 // note\n", "%jobs[ // all]"]);
         check("%jobs\r\nlet a = 1;\r\n", &["%jobs[]", "rust@1 let a = 1;\r\n"]);

@@ -31,7 +31,11 @@ pub fn complete(code: &str, cursor: usize, cwd: &Path) -> Option<Completions> {
         let typed = code.get(raw.name_span.start..cursor)?;
         let sigils = typed.len() - typed.trim_start_matches(['%', '?']).len();
         let (sigil, name) = typed.split_at(sigils);
-        let able = |magic: &&dyn Magic| sigil != "%%" || magic.body() != BodyKind::None;
+        let able = |magic: &&dyn Magic| match (sigil, magic.body()) {
+            ("%%", body) => body != BodyKind::None,
+            ("%", body) => !matches!(body, BodyKind::TextOnly(_)),
+            _ => true,
+        };
         let names = registry().iter().copied().filter(able).map(|magic| format!("{sigil}{}", magic.name()));
         let wanted = format!("{sigil}{name}");
         return Some(matching(names, &wanted, Span::new(raw.name_span.start, raw.name_span.end.max(cursor))));
@@ -161,8 +165,8 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
             let folder = text.rfind('/').map_or(0, |i| i + 1);
             let (folder, name) = text.split_at(folder);
             let place = crate::convert::resolved(&folder.replace("\\ ", " "), cwd);
-            let entries =
-                std::fs::read_dir(place).map(|dir| dir.flatten().take(2000).collect()).unwrap_or(Vec::new());
+            let entries: Vec<_> =
+                std::fs::read_dir(place).map(|dir| dir.flatten().take(2000).collect()).unwrap_or_default();
             let names = entries.iter().filter_map(|entry| {
                 let found = entry.file_name().into_string().ok()?;
                 // `metadata` follows links: a link to a folder is a folder to complete into.
@@ -195,15 +199,13 @@ fn in_toml(magic: &dyn Magic, before: &str, body_start: usize, cwd: &Path) -> Co
         Some((key, value)) => match arg(key) {
             Some(arg) => {
                 let typed = value.trim_start();
-                let found = values(arg, typed, end, cwd);
-                match typed.starts_with(['"', '\'']) {
-                    true => found,
-                    // A value not begun yet gets its quotes.
-                    false => Completions {
-                        matches: found.matches.iter().map(|m| format!("\"{m}\"")).collect(),
-                        ..found
-                    },
+                if typed.starts_with(['"', '\'']) {
+                    return values(arg, typed, end, cwd);
                 }
+                // A value not begun yet gets its quotes.
+                let found = values(arg, &format!("\"{typed}"), end, cwd);
+                let matches = found.matches.iter().map(|m| format!("\"{m}\"")).collect();
+                Completions { matches, ..found }
             }
             None => Completions { matches: Vec::new(), replaces: Span::new(end, end) },
         },

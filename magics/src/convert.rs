@@ -37,17 +37,11 @@ pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Val
             Ok(number) => Err(wrong(format!("{name}: got {number}, need {min}..={max}"))),
             Err(_) => Err(wrong(format!("{name} needs a number, got `{text}`"))),
         },
-        Kind::Int { min, max } => match text.parse::<i64>() {
-            Ok(number) if (min..=max).contains(&number) => Ok(Value::Int(number)),
-            Err(e)
-                if !matches!(
-                    e.kind(),
-                    std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow
-                ) =>
-            {
-                Err(wrong(format!("{name} needs a whole number, got `{text}`")))
-            }
-            _ if max == i64::MAX => Err(wrong(format!("{name}: got {text}, need {min} or more, below 2^63"))),
+        // Digits that do not fit 64 bits are a number all the same: out of range, not of the wrong kind.
+        Kind::Int { min, max } => match (text.parse::<i64>(), text.parse::<i128>()) {
+            (Ok(number), _) if (min..=max).contains(&number) => Ok(Value::Int(number)),
+            (Err(_), Err(_)) => Err(wrong(format!("{name} needs a whole number, got `{text}`"))),
+            (Ok(_), _) if max == i64::MAX => Err(wrong(format!("{name}: got {text}, need {min} or more"))),
             _ => Err(wrong(format!("{name}: got {text}, need {min}..={max}"))),
         },
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),

@@ -250,7 +250,7 @@ help: did you mean `--portrait`?",
         );
         // Wide characters take two columns; tabs four; the line number counts from the cell's first line.
         check(
-            MagicError::at(Span::new(21, 24), "no"),
+            MagicError::at(Span::new(19, 22), "no"),
             "let a = 1;\n\t写真 abc",
             "
 error: no

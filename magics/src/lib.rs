@@ -12,6 +12,8 @@
 //! assert!(matches!(&pieces[1], Segment::Line { magic } if magic.name == "time" && magic.args == " a + a"));
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod args;
 pub mod cell;
 pub mod complete;

@@ -80,6 +80,10 @@ fn named(raw: &RawMagic) -> Result<&'static dyn Magic, MagicError> {
             Err(MagicError::at(raw.name_span, format!("%{name} takes no lines below it"))
                 .help(format!("write `%{name}` on one line")))
         }
+        (false, _, _, BodyKind::TextOnly(_)) => {
+            Err(MagicError::at(raw.name_span, format!("%{name} takes its text from the lines below it"))
+                .help(format!("write `%%{name}` on the first line of a cell")))
+        }
         (true, _, None, _) => Err(MagicError::at(raw.name_span, format!("%%{name} must begin the cell"))
             .help("put it into a cell of its own, or use its one-line form")),
         _ => Ok(found),

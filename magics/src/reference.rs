@@ -38,8 +38,16 @@ makes the rest of the cell its body. Rust and magic lines may share a cell and r
 
 /// How one magic is typed: `%render --portrait IMAGE [--preset draft|standard|fine]`.
 pub(crate) fn synopsis(magic: &dyn Magic) -> String {
-    let args: String = magic.args().iter().map(|arg| format!(" {}", usage(arg))).collect();
-    format!("%{}{args}", magic.name())
+    let below = match magic.body() {
+        BodyKind::TextOnly(main) => Some(main),
+        _ => None,
+    };
+    let args = magic.args().iter().filter(|arg| below != Some(arg.name));
+    let args: String = args.map(|arg| format!(" {}", usage(arg))).collect();
+    match below {
+        Some(main) => format!("%%{}{args}\n{}", magic.name(), main.to_uppercase()),
+        None => format!("%{}{args}", magic.name()),
+    }
 }
 
 fn usage(arg: &Arg) -> String {
@@ -62,7 +70,7 @@ fn body(magic: &dyn Magic) -> Option<String> {
     match magic.body() {
         BodyKind::None => None,
         BodyKind::Toml => Some(format!("`%%{name}` takes the same arguments as TOML on the lines below it.")),
-        BodyKind::Text(_) => {
+        BodyKind::Text(_) | BodyKind::TextOnly(_) => {
             Some(format!("`%%{name}` takes its text from the lines below it, as it stands."))
         }
         BodyKind::Rust(_) => Some(format!("`%%{name}` takes Rust on the lines below it.")),
@@ -153,6 +161,7 @@ pub(crate) fn list() -> Bundle {
         .map(|magic| {
             let forms = match magic.body() {
                 BodyKind::None => format!("%{}", magic.name()),
+                BodyKind::TextOnly(_) => format!("%%{}", magic.name()),
                 _ => format!("%{0}  %%{0}", magic.name()),
             };
             vec![forms, magic.summary().to_owned(), synopsis(*magic)]

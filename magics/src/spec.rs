@@ -145,6 +145,8 @@ pub enum BodyKind {
     Toml,
     /// The text of this argument, as it stands.
     Text(&'static str),
+    /// As `Text`, and there is no `%` form.
+    TextOnly(&'static str),
     /// Rust, as it stands, for this argument; the line form takes the rest of its line for it.
     Rust(&'static str),
 }

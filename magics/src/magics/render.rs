@@ -167,9 +167,10 @@ fn as_short_as_possible(path: &Path) -> PathBuf {
 
 /// The player of a finished take.
 fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Result<Bundle, MagicError> {
-    let video = take.bytes().map_err(|fault| call.fault(fault))?;
     let poster = take.poster().and_then(|poster| std::fs::read(&poster.path).ok());
-    let (size, poster_size) = (video.len() as u64, poster.as_ref().map_or(0, |jpeg| jpeg.len() as u64));
+    let size = take.artifact().size;
+    // The poster goes out twice: in the player and as a picture of its own.
+    let poster_size = poster.as_ref().map_or(0, |jpeg| jpeg.len() as u64 * 2);
     let length = take.duration().ok().map(view::seconds);
     let mut facts: Vec<(&str, String)> = length.iter().map(|length| ("length", length.clone())).collect();
     facts.push(("size", view::bytes(size)));
@@ -184,9 +185,9 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
         view::bytes(size),
         view::seconds(take.seconds())
     );
-    let beside = match view::inline_size(size, poster_size) > LARGEST_OUTPUT {
-        true => Some(put_beside(&video, take, name, cwd).map_err(|fault| call.fault(fault))?),
-        false => None,
+    let (video, beside) = match view::inline_size(size, poster_size) > LARGEST_OUTPUT {
+        true => (Vec::new(), Some(put_beside(take, name, cwd).map_err(|fault| call.fault(fault))?)),
+        false => (take.bytes().map_err(|fault| call.fault(fault))?, None),
     };
     if let Some(path) = &beside {
         facts.push(("file", path.clone()));
@@ -198,14 +199,14 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
 
 /// Writes the video beside the notebook and returns its relative path. Its name carries its digest, so that an
 /// older output keeps its own video.
-fn put_beside(video: &[u8], take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {
+fn put_beside(take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {
     let file = format!("{name}-{}.mp4", take.artifact().digest.short());
     let folder = cwd.join(MEDIA_FOLDER);
     let path = folder.join(&file);
     let unfinished = folder.join(format!("{file}.part"));
     std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(&unfinished, video))
-        .and_then(|()| std::fs::rename(&unfinished, &path))
+        .and_then(|()| std::fs::copy(take.path(), &unfinished))
+        .and_then(|_| std::fs::rename(&unfinished, &path))
         .map_err(|e| {
             Fault::new(format!(
                 "the video is too large for the notebook and cannot be written beside it: {e}"

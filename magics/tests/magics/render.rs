@@ -1,0 +1,165 @@
+//! `%render` against an engine that plays a script.
+
+use crate::session::{FakeEngine, Notebook};
+use spinbot::{EventBody, Fault, Plan};
+use spinbot_magics::Failure;
+
+const CELL: &str = "%render --portrait me.jpg --speech hello.wav";
+
+fn plan() -> Plan {
+    spinbot::render().portrait("me.jpg").speech("hello.wav").plan().unwrap()
+}
+
+fn progress(fraction: f64) -> Result<EventBody, Fault> {
+    let (step, unit) = ("animate".to_owned(), "frames".to_owned());
+    Ok(EventBody::Progress {
+        step,
+        fraction,
+        done: fraction * 100.0,
+        total: 100.0,
+        unit,
+        rate: None,
+        eta: None,
+    })
+}
+
+/// Queued, started, one step cached, first frame, some progress.
+fn begun(engine: &FakeEngine) -> Vec<Result<EventBody, Fault>> {
+    let frame = engine.artifact("frame.jpg", "image/jpeg", b"frame");
+    vec![
+        Ok(EventBody::Queued { plan: plan() }),
+        Ok(EventBody::Started),
+        Ok(EventBody::StepCached { step: "read_portrait".into() }),
+        Ok(EventBody::StepStarted { step: "animate".into() }),
+        Ok(EventBody::Preview {
+            step: "animate".into(),
+            name: "first_frame".into(),
+            artifact: frame.clone(),
+        }),
+        progress(0.5),
+        Ok(EventBody::Artifact { step: "animate".into(), output: "first_frame".into(), artifact: frame }),
+    ]
+}
+
+fn done(engine: &FakeEngine, video: &[u8]) -> Vec<Result<EventBody, Fault>> {
+    let result = engine.artifact("video.mp4", "video/mp4", video);
+    begun(engine).into_iter().chain([Ok(EventBody::Done { result, seconds: 5.0 })]).collect()
+}
+
+#[test]
+fn a_render_shows_its_first_frame_then_the_player_and_leaves_a_take() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| done(engine, b"an mp4"));
+    notebook.run(&format!("{CELL} --as hello --seed {{count}}")).unwrap();
+
+    // One display, updated in place; the frame is in it before the end.
+    let displays: Vec<&String> = notebook.seen.iter().filter(|line| line.starts_with("display")).collect();
+    assert_eq!(displays, ["display id1"]);
+    assert!(notebook.seen.iter().any(|line| line == "update id1"), "{:?}", notebook.seen);
+    let first_frame =
+        notebook.shown.iter().position(|b| b.data["text/html"].to_string().contains("<img src="));
+    assert!(first_frame.is_some_and(|at| at + 1 < notebook.shown.len()));
+
+    let html = notebook.html();
+    for wanted in [
+        "<video controls",
+        "src=\"data:video/mp4;base64,YW4gbXA0\"",
+        "poster=\"data:image/jpeg",
+        "read_portrait",
+    ] {
+        assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
+    }
+    assert!(notebook.shown.last().unwrap().data.contains_key("image/jpeg"));
+    assert!(notebook.text().starts_with("hello: 6 B, made in "), "{}", notebook.text());
+
+    let bound = notebook.seen.last().unwrap();
+    assert!(
+        bound.starts_with("bind hello: spinbot::Take = spinbot::Take::from_json(r#\"{\"job\":\"0f2k\","),
+        "{bound}"
+    );
+    assert!(bound.ends_with("\"#)?"), "{bound}");
+    let json = bound.split_once("r#\"").unwrap().1.strip_suffix("\"#)?").unwrap();
+    assert_eq!(spinbot::Take::from_json(json).unwrap().bytes().unwrap(), b"an mp4");
+
+    let submitted = notebook.engine.seen.borrow()[0].clone();
+    assert!(submitted.contains("\"seed\":7"), "{submitted}");
+}
+
+#[test]
+fn a_large_video_lies_beside_the_notebook() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| done(engine, &vec![7; 1_600_000]));
+    notebook.run(CELL).unwrap();
+    let html = notebook.html();
+    assert!(html.len() < 100_000 && html.contains(" src=\"spinbot-media/take-000000000000.mp4\""), "{html}");
+    let kept = notebook.folder.path().join("spinbot-media/take-000000000000.mp4");
+    assert_eq!(std::fs::read(kept).unwrap(), vec![7; 1_600_000]);
+    let left: Vec<_> = std::fs::read_dir(notebook.folder.path().join("spinbot-media")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_failed_job_points_at_its_argument() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|_, _| {
+        let fault = Fault::new("me.jpg: no face found").help("use a front-facing photo").about("portrait");
+        vec![Ok(EventBody::Started), Ok(EventBody::Failed { step: Some("read_portrait".into()), fault })]
+    });
+    let expected = "\
+error: me.jpg: no face found
+  |
+1 | %render --portrait me.jpg --speech hello.wav
+  |                    ^^^^^^
+help: use a front-facing photo";
+    assert_eq!(notebook.error(CELL), expected);
+    assert!(notebook.html().contains("me.jpg: no face found"), "{}", notebook.html());
+
+    // Refused at once: the same, without a card.
+    let mut notebook = Notebook::new();
+    let fault = Fault::new("me.jpg: no face found").help("use a front-facing photo").about("portrait");
+    *notebook.engine.refuse.borrow_mut() = Some(fault);
+    assert_eq!(notebook.error(CELL), expected);
+    assert!(notebook.shown.is_empty());
+}
+
+#[test]
+fn the_stop_button_cancels_the_job() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| begun(engine));
+    notebook.stop_after.set(9);
+    assert_eq!(notebook.run(CELL), Err(Failure::Interrupted));
+    assert_eq!(notebook.engine.seen.borrow().last().unwrap(), "cancel 0f2k");
+    assert!(notebook.text().contains("cancelled"), "{}", notebook.text());
+    assert!(!notebook.seen.iter().any(|line| line.starts_with("bind")));
+}
+
+#[test]
+fn a_job_that_ends_without_a_result_says_why() {
+    let cancelled = "error: job 0f2k was cancelled";
+    let gone = "error: the engine went away while job 0f2k was followed";
+    let scripts: [(crate::session::Script, &str); 2] = [
+        (|_, _| vec![Ok(EventBody::Started), Ok(EventBody::Cancelled)], cancelled),
+        (|_, _| vec![Err(Fault::new("the engine went away while job 0f2k was followed"))], gone),
+    ];
+    for (script, expected) in scripts {
+        let mut notebook = Notebook::new();
+        notebook.engine.script.set(script);
+        let found = notebook.error(CELL);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn a_dry_run_and_a_detached_one_do_not_wait() {
+    let mut notebook = Notebook::new();
+    notebook.run(&format!("{CELL} --dry-run --preset fine --style still --keep-aspect")).unwrap();
+    assert!(notebook.engine.seen.borrow().is_empty());
+    for wanted in ["read_portrait", "\"size\":768", "\"keep_aspect\":true", "\"liveliness\":0.0"] {
+        assert!(notebook.text().contains(wanted), "`{wanted}` is missing in {}", notebook.text());
+    }
+
+    let mut notebook = Notebook::new();
+    notebook.run(&format!("{CELL} --detach")).unwrap();
+    assert_eq!(notebook.engine.seen.borrow().len(), 1);
+    assert!(notebook.text().contains("job 0f2k is queued"), "{}", notebook.text());
+}

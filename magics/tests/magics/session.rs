@@ -1,0 +1,213 @@
+//! A notebook and an engine that only remember what they were asked.
+
+use spinbot::event::ArtifactRef;
+use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Plan};
+use spinbot_magics::cell::{Segment, split};
+use spinbot_magics::{EvalFailure, Failure, Jobs, Session, StreamName, Timing, execute};
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// What a job does when it is followed.
+pub(crate) type Script = fn(&FakeEngine, &str) -> Vec<Result<EventBody, Fault>>;
+
+/// What the notebook and the engine have seen, in order, one line each.
+pub(crate) struct Notebook {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) seen: Vec<String>,
+    /// Every bundle displayed or updated.
+    pub(crate) shown: Vec<Bundle>,
+    pub(crate) engine: Rc<FakeEngine>,
+    /// How many times the stop button is looked at before it is found pressed.
+    pub(crate) stop_after: Cell<u32>,
+    ids: u32,
+}
+
+pub(crate) struct FakeEngine {
+    pub(crate) seen: RefCell<Vec<String>>,
+    pub(crate) jobs: RefCell<Vec<JobView>>,
+    pub(crate) script: Cell<Script>,
+    pub(crate) refuse: RefCell<Option<Fault>>,
+    pub(crate) store: tempfile::TempDir,
+    /// Where cancelling is told to the job that runs.
+    running: RefCell<Option<Sender<Result<Event, Fault>>>>,
+}
+
+impl FakeEngine {
+    /// Puts a file into the store.
+    pub(crate) fn artifact(&self, name: &str, media_type: &str, content: &[u8]) -> ArtifactRef {
+        let path = self.store.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let digest = Digest(format!("{:064x}", content.len()));
+        ArtifactRef { digest, media_type: media_type.into(), size: content.len() as u64, path }
+    }
+}
+
+impl Notebook {
+    /// A notebook whose folder holds `me.jpg` and `hello.wav`.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["me.jpg", "hello.wav"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let engine = FakeEngine {
+            seen: RefCell::default(),
+            jobs: RefCell::default(),
+            script: Cell::new(|_, _| vec![Ok(EventBody::Cancelled)]),
+            refuse: RefCell::default(),
+            store: tempfile::tempdir().unwrap(),
+            running: RefCell::default(),
+        };
+        Notebook {
+            folder,
+            seen: Vec::new(),
+            shown: Vec::new(),
+            engine: Rc::new(engine),
+            stop_after: Cell::new(u32::MAX),
+            ids: 0,
+        }
+    }
+
+    /// Runs a cell as the kernel does, up to its first failure.
+    pub(crate) fn run(&mut self, cell: &str) -> Result<(), Failure> {
+        for segment in split(cell) {
+            match segment {
+                Segment::Rust { code, .. } => self.eval(&code).map(|_| ())?,
+                Segment::Line { magic } | Segment::Cell { magic } => execute(&magic, self)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The failure of a cell as the notebook shows it, without colours.
+    pub(crate) fn error(&mut self, cell: &str) -> String {
+        match self.run(cell) {
+            Ok(()) => "no error".to_owned(),
+            Err(Failure::Magic(error)) => error.render(cell),
+            Err(other) => other.to_string(),
+        }
+    }
+
+    /// The HTML last shown.
+    pub(crate) fn html(&self) -> &str {
+        self.shown
+            .last()
+            .and_then(|bundle| bundle.data.get("text/html"))
+            .and_then(|v| v.as_str())
+            .unwrap_or("")
+    }
+
+    /// The plain text last shown.
+    pub(crate) fn text(&self) -> &str {
+        self.shown
+            .last()
+            .and_then(|bundle| bundle.data.get("text/plain"))
+            .and_then(|v| v.as_str())
+            .unwrap_or("")
+    }
+}
+
+impl Session for Notebook {
+    fn display(&mut self, bundle: &Bundle, display_id: Option<&str>) {
+        self.seen.push(display_id.map_or("display".into(), |id| format!("display {id}")));
+        self.shown.push(bundle.clone());
+    }
+
+    fn update(&mut self, id: &str, bundle: &Bundle) {
+        self.seen.push(format!("update {id}"));
+        self.shown.push(bundle.clone());
+    }
+
+    fn clear_output(&mut self, wait: bool) {
+        self.seen.push(format!("clear {wait}"));
+    }
+
+    fn stream(&mut self, name: StreamName, text: &str) {
+        self.seen.push(format!("{name:?} {text}"));
+    }
+
+    fn eval(&mut self, rust: &str) -> Result<Timing, EvalFailure> {
+        self.seen.push(format!("eval {rust}"));
+        match rust.contains("broken") {
+            false => Ok(Timing::default()),
+            true => Err(EvalFailure {
+                ename: "CompilationError".into(),
+                evalue: "broken".into(),
+                traceback: vec![],
+            }),
+        }
+    }
+
+    /// Knows `name`, `count` and `photo`.
+    fn eval_to_string(&mut self, expr: &str) -> Result<String, Fault> {
+        self.seen.push(format!("eval_to_string {expr}"));
+        match expr {
+            "name" => Ok("nova".into()),
+            "count" => Ok("7".into()),
+            "photo" => Ok("me.jpg".into()),
+            _ => Err(Fault::new(format!("cannot find value `{expr}` in this scope"))
+                .help("define it in a cell above")),
+        }
+    }
+
+    fn bind(&mut self, name: &str, rust_type: &str, rust_expr: &str) -> Result<(), Fault> {
+        self.seen.push(format!("bind {name}: {rust_type} = {rust_expr}"));
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        let left = self.stop_after.get();
+        self.stop_after.set(left.saturating_sub(u32::from(left != u32::MAX)));
+        left == 0
+    }
+
+    fn cwd(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn unique_id(&mut self) -> String {
+        self.ids += 1;
+        format!("id{}", self.ids)
+    }
+
+    fn jobs(&mut self) -> Result<Box<dyn Jobs>, Fault> {
+        Ok(Box::new(Door(Rc::clone(&self.engine))))
+    }
+}
+
+struct Door(Rc<FakeEngine>);
+
+impl Jobs for Door {
+    fn submit(&mut self, plan: Plan) -> Result<String, Fault> {
+        plan.check()?;
+        if let Some(fault) = self.0.refuse.take() {
+            return Err(fault);
+        }
+        self.0.seen.borrow_mut().push(format!("submit {}", serde_json::to_string(&plan).unwrap()));
+        Ok("0f2k".into())
+    }
+
+    fn follow(&mut self, job: &str) -> Receiver<Result<Event, Fault>> {
+        self.0.seen.borrow_mut().push(format!("follow {job}"));
+        let (sender, receiver) = channel();
+        for (seq, body) in (self.0.script.get())(&self.0, job).into_iter().enumerate() {
+            let event = body.map(|body| Event { job: job.into(), seq: seq as u64, at: seq as f64, body });
+            sender.send(event).unwrap();
+        }
+        *self.0.running.borrow_mut() = Some(sender);
+        receiver
+    }
+
+    fn list(&mut self, limit: usize) -> Result<Vec<JobView>, Fault> {
+        Ok(self.0.jobs.borrow().iter().take(limit).cloned().collect())
+    }
+
+    fn cancel(&mut self, job: &str) -> Result<(), Fault> {
+        self.0.seen.borrow_mut().push(format!("cancel {job}"));
+        if let Some(sender) = self.0.running.take() {
+            let _ = sender.send(Ok(Event { job: job.into(), seq: 99, at: 99.0, body: EventBody::Cancelled }));
+        }
+        Ok(())
+    }
+}
