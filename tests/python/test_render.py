@@ -1,0 +1,168 @@
+"""`%render` through the real kernel, engine and worker: what it shows, what it refuses, what it survives."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+import material
+from conversation import Cell, Conversation
+from engine import Engine
+
+GOOD = "%render --portrait face.png --speech hello.flac --preset draft"
+LONG = "%render --portrait face.png --speech a-minute.wav --preset fine"
+
+
+@pytest.fixture(scope="module")
+def studio(kernel: Conversation) -> Conversation:
+    """The file's kernel, with good and bad pictures and clips in its folder."""
+    material.lay_out(kernel.cwd)
+    return kernel
+
+
+def refused(cell: Cell) -> str:
+    """The error of a cell that was refused the way every refusal must look; returns it."""
+    assert cell.reply["status"] == "error", f"it was taken:\n{cell.shown}"
+    error = cell.error
+    lines = [line.strip() for line in error.splitlines()]
+    assert sum("help:" in line for line in lines) == 1, f"one way out is told:\n{error}"
+    sentence = lines[0]
+    assert len(sentence) > 20 and len(sentence) < 300, error
+    for word in ("panicked", "unwrap", "Os {", "Error(", "Io(", "src/", "None"):
+        assert word not in error, error
+    return error
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("--portrait no-face.png --speech hello.flac", ["no-face.png", "face"]),
+        ("--portrait two-faces.png --speech hello.flac", ["two-faces.png", "2 faces|two faces"]),
+        ("--portrait one-pixel.png --speech hello.flac", ["one-pixel.png", "1x1|1 x 1"]),
+        ("--portrait huge.png --speech hello.flac", ["huge.png", "30000"]),
+        ("--portrait text.png --speech hello.flac", ["text.png"]),
+        ("--portrait empty.png --speech hello.flac", ["empty.png"]),
+        ("--portrait cut.png --speech hello.flac", ["cut.png"]),
+        ("--portrait cut.jpg --speech hello.flac", ["cut.jpg"]),
+        ("--portrait hello.flac --speech hello.flac", ["hello.flac"]),
+        ("--portrait a-folder --speech hello.flac", ["a-folder"]),
+        ("--portrait nowhere.png --speech hello.flac", ["nowhere.png"]),
+        ("--portrait face.png --speech silent.wav", ["silent.wav", "silent|silence|quiet"]),
+        ("--portrait face.png --speech short.wav", ["short.wav", "0.05"]),
+        ("--portrait face.png --speech no-samples.wav", ["no-samples.wav"]),
+        ("--portrait face.png --speech cut.mp3", ["cut.mp3"]),
+        ("--portrait face.png --speech text.wav", ["text.wav"]),
+        ("--portrait face.png --speech face.png", ["face.png"]),
+        ("--portrait face.png --speech nowhere.wav", ["nowhere.wav"]),
+        ("--portrait face.png", ["speech"]),
+        ("--speech hello.flac", ["portrait"]),
+        ("--portrait face.png --speech hello.flac --sepia", ["--sepia"]),
+        ("--portrait face.png --speech hello.flac --preset huge", ["huge", "draft"]),
+        ("--portrait face.png --speech hello.flac --seed -1", ["-1"]),
+        ("--portrait face.png --speech hello.flac --seed 99999999999999999999", ["99999999999999999999"]),
+    ],
+)
+def test_a_bad_input_is_one_sentence_with_help_and_the_kernel_goes_on(studio: Conversation, arguments, words):
+    error = refused(studio.run(f"%render {arguments}"))
+    for word in words:
+        assert any(each in error for each in word.split("|")), f"it does not say {word!r}:\n{error}"
+    assert studio.value("1 + 1") == "2"
+
+
+def test_a_render_shows_a_frame_then_progress_then_the_player_in_one_place(studio: Conversation):
+    cell = studio.run(GOOD + " --as hello")
+    assert cell.ok, cell.shown
+    displays = [m for m in cell.messages if m["msg_type"] in ("display_data", "update_display_data")]
+    ids = {m["content"]["transient"].get("display_id") for m in displays}
+    assert len(ids) == 1 and None not in ids, "everything is drawn in one place"
+    assert displays[0]["msg_type"] == "display_data" and len(displays) >= 2
+    assert any("<img" in m["content"]["data"].get("text/html", "") for m in displays[:-1]), "no first frame was shown"
+    final = displays[-1]["content"]["data"]
+    assert "<video" in final["text/html"] and "controls" in final["text/html"] and "<source" not in final["text/html"]
+    assert final["text/plain"]
+    assert len(final["text/html"]) < 2_000_000
+    assert studio.value("hello.path().exists()") == "true"
+    assert studio.run("let also: spinbot::Take = hello.clone();").ok
+
+
+def test_the_same_render_again_computes_nothing(studio: Conversation, home):
+    assert studio.run(GOOD).ok
+    before = set(Engine(home).journals())
+    assert studio.run(GOOD).ok
+    [job] = [events for name, events in Engine(home).journals().items() if name not in before]
+    kinds = [event["event"] for event in job]
+    assert "step_started" not in kinds and "step_cached" in kinds and kinds[-1] == "done"
+
+
+def test_rust_renders_what_the_magic_renders(studio: Conversation):
+    cell = studio.run(
+        'let take: spinbot::Take = spinbot::render().portrait("face.png").speech("hello.flac")'
+        ".preset(spinbot::render::Preset::Draft).run()?;"
+    )
+    assert cell.ok, cell.shown
+    assert any("<video" in html for html in cell.displays("text/html")), cell.shown
+    assert int(studio.value("take.bytes()?.len()")) > 10_000
+    wrong = studio.run('let take: spinbot::Take = spinbot::render().portrait("no-face.png").speech("hello.flac").run()?;')
+    assert not wrong.ok and "no-face.png" in wrong.error and "help:" in wrong.error, wrong.error
+
+
+def test_every_journal_is_numbered_monotone_and_ends_once(studio: Conversation, home):
+    assert studio.run(GOOD).ok
+    journals = Engine(home).journals()
+    assert journals
+    for job, events in journals.items():
+        assert [event["seq"] for event in events] == list(range(len(events))), job
+        fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+        assert fractions == sorted(fractions) and all(0 <= f <= 1 for f in fractions), job
+        ends = [event["event"] for event in events if event["event"] in ("done", "failed", "cancelled")]
+        assert len(ends) == 1 and events[-1]["event"] == ends[0], job
+
+
+def test_a_worker_killed_mid_render_fails_that_job_with_a_sentence_and_the_next_one_works(studio: Conversation, home):
+    running = studio.send(LONG + " --seed 101")
+    engine = Engine(home)
+    worker = engine.worker_at_work()
+    studio.wait_for(running, "update_display_data")
+    os.kill(worker, signal.SIGKILL)
+    error = refused(studio.finish(running))
+    assert "worker" in error, error
+    cell = studio.run(GOOD + " --seed 102")
+    assert cell.ok, cell.shown
+    assert engine.status()["worker_pid"] != worker
+
+
+def test_the_stop_button_cancels_the_job(studio: Conversation, home):
+    running = studio.send(LONG + " --seed 103")
+    engine = Engine(home)
+    engine.worker_at_work()
+    seen = studio.wait_for(running, "update_display_data")
+    studio.interrupt()
+    cell = studio.finish(running, seen, timeout=30)
+    assert not cell.ok
+    newest = max(engine.journals().values(), key=lambda events: events[0]["at"])
+    assert newest[-1]["event"] == "cancelled"
+    assert engine.status()["running"] is None
+    assert studio.run(GOOD).ok
+
+
+def test_two_kernels_share_one_engine(studio: Conversation, warm, tmp_path, home):
+    assert studio.run(GOOD + " --seed 104").ok
+    engine = Engine(home).status()["pid"]
+    material.lay_out(tmp_path)
+    with Conversation(tmp_path) as second:
+        mine, theirs = (k.send(GOOD + f" --seed {seed}") for k, seed in ((studio, 105), (second, 106)))
+        assert studio.finish(mine).ok and second.finish(theirs).ok
+        assert Engine(home).status()["pid"] == engine
+    assert studio.run(GOOD + " --seed 107").ok, "the engine must outlive a kernel"
+    assert Engine(home).status()["pid"] == engine
+
+
+def test_a_killed_engine_is_replaced_at_the_next_render(studio: Conversation, home):
+    assert studio.run(GOOD + " --seed 108").ok
+    first = Engine(home).status()["pid"]
+    os.kill(first, signal.SIGKILL)
+    cell = studio.run(GOOD + " --seed 109")
+    assert cell.ok, cell.shown
+    assert Engine(home).status()["pid"] != first
