@@ -123,14 +123,19 @@ impl MediaError {
     }
 
     pub(crate) fn broken(label: &str, doing: &'static str, detail: impl std::fmt::Display) -> Self {
-        MediaError::Broken { label: label.to_owned(), doing, detail: detail.to_string() }
+        MediaError::Broken { label: label.to_owned(), doing, detail: one_line(detail) }
     }
 
     pub(crate) fn encode(doing: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        MediaError::Encode { doing: doing.into(), detail: detail.to_string() }
+        MediaError::Encode { doing: doing.into(), detail: one_line(detail) }
     }
 
     pub(crate) fn shape(doing: &'static str, got: impl Into<String>, expected: impl Into<String>) -> Self {
         MediaError::Shape { doing, got: got.into(), expected: expected.into() }
     }
+}
+
+/// What a decoder said, without its line breaks.
+fn one_line(detail: impl std::fmt::Display) -> String {
+    detail.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

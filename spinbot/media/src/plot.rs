@@ -11,6 +11,8 @@ use std::sync::Once;
 
 /// Points of a series that are drawn; more would not be seen on 640 pixels.
 const MAX_POINTS: usize = 1000;
+/// Drawn this much larger and averaged down: plotters' bitmaps have no smooth lines of their own.
+const FINE: u32 = 2;
 const FONT: &str = "DejaVu Sans";
 const INK: RGBColor = RGBColor(33, 37, 41);
 const FAINT: RGBColor = RGBColor(108, 117, 125);
@@ -95,11 +97,12 @@ impl Curves {
         static REGISTER: Once = Once::new();
         // Refused only if the bytes were no font; drawing then fails with its own error.
         REGISTER.call_once(|| drop(register_font(FONT, FontStyle::Normal, font::DEJAVU_SANS)));
-        let (width, height) = self.size;
+        let (width, height) = (self.size.0 * FINE, self.size.1 * FINE);
         let mut buffer = vec![255; (width * height * 3) as usize];
         self.draw(&mut buffer).map_err(|e| MediaError::encode("drawing a plot", e))?;
-        RgbImage::from_raw(width, height, buffer)
-            .ok_or_else(|| MediaError::shape("drawing a plot", "a buffer", format!("{width}x{height} px")))
+        let fine = RgbImage::from_raw(width, height, buffer)
+            .ok_or_else(|| MediaError::shape("drawing a plot", "a buffer", format!("{width}x{height} px")))?;
+        Ok(image::imageops::thumbnail(&fine, self.size.0, self.size.1))
     }
 
     fn draw(&self, buffer: &mut [u8]) -> Result<(), Box<dyn std::error::Error + '_>> {
@@ -110,28 +113,31 @@ impl Curves {
         let x_step = x_ticks.windows(2).map(|t| t[1] - t[0]).fold(f64::INFINITY, f64::min);
         let y_step = y_ticks.windows(2).map(|t| t[1] - t[0]).fold(f64::INFINITY, f64::min);
 
-        let root = BitMapBackend::with_buffer(buffer, self.size).into_drawing_area();
+        let px = |pixels: u32| pixels * FINE;
+        let size = (px(self.size.0), px(self.size.1));
+        let root = BitMapBackend::with_buffer(buffer, size).into_drawing_area();
         root.fill(&WHITE)?;
-        let title = (FONT, 16).into_font().color(&INK);
-        let label = (FONT, 12).into_font().color(&FAINT);
+        let text = |size: u32, colour: &RGBColor| (FONT, px(size)).into_font().color(colour);
+        let label = text(12, &FAINT);
         let mut top = 8;
         if !self.title.is_empty() {
-            let style = title.pos(Pos::new(HPos::Left, VPos::Top));
-            root.draw(&Text::new(self.title.as_str(), (12, top), style))?;
-            top += 24;
+            let style = text(16, &INK).pos(Pos::new(HPos::Left, VPos::Top));
+            root.draw(&Text::new(self.title.as_str(), (px(12) as i32, px(top) as i32), style))?;
+            top += 26;
         }
-        let mut chart = ChartBuilder::on(&root);
-        chart
-            .margin_top(top)
-            .margin_right(18)
-            .margin_bottom(6)
-            .margin_left(6)
-            .set_label_area_size(LabelAreaPosition::Left, if self.y_label.is_empty() { 48 } else { 64 })
-            .set_label_area_size(LabelAreaPosition::Bottom, if self.x_label.is_empty() { 24 } else { 40 });
-        let mut chart = chart.build_cartesian_2d(
-            Axis { range: x_range, ticks: x_ticks },
-            Axis { range: y_range, ticks: y_ticks },
-        )?;
+        let (left, bottom) =
+            (if self.y_label.is_empty() { 48 } else { 64 }, if self.x_label.is_empty() { 24 } else { 42 });
+        let mut chart = ChartBuilder::on(&root)
+            .margin_top(px(top))
+            .margin_right(px(18))
+            .margin_bottom(px(6))
+            .margin_left(px(6))
+            .set_label_area_size(LabelAreaPosition::Left, px(left))
+            .set_label_area_size(LabelAreaPosition::Bottom, px(bottom))
+            .build_cartesian_2d(
+                Axis { range: x_range, ticks: x_ticks },
+                Axis { range: y_range, ticks: y_ticks },
+            )?;
         let log = self.log_y;
         chart
             .configure_mesh()
@@ -140,7 +146,8 @@ impl Curves {
             .label_style(label.clone())
             .axis_desc_style(label.clone())
             .axis_style(FAINT)
-            .bold_line_style(LINE)
+            .set_all_tick_mark_size(px(4))
+            .bold_line_style(LINE.stroke_width(FINE))
             .light_line_style(TRANSPARENT)
             .x_label_formatter(&|x| number(*x, x_step))
             .y_label_formatter(&|y| {
@@ -150,28 +157,28 @@ impl Curves {
         for (i, ((name, _), points)) in self.series.iter().zip(&series).enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
             if let [point] = points[..] {
-                chart.draw_series([Circle::new(point, 3, colour.filled())])?;
+                chart.draw_series([Circle::new(point, px(3), colour.filled())])?;
             }
+            let swatch = colour.stroke_width(px(2));
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(px(3) / 2)))?
                 .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + (16 * FINE) as i32, y)], swatch));
         }
         if self.series.len() > 1 {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .label_font((FONT, 12).into_font().color(&INK))
+                .position(emptiest_corner(&series, x_range, y_range))
+                .label_font(text(12, &INK))
                 .background_style(WHITE.mix(0.85))
                 .border_style(LINE)
-                .legend_area_size(22)
-                .margin(6)
+                .legend_area_size(px(22))
+                .margin(px(6))
                 .draw()?;
         }
         if series.iter().all(Vec::is_empty) {
             let style = label.pos(Pos::new(HPos::Center, VPos::Center));
-            let middle = (self.size.0 as i32 / 2, self.size.1 as i32 / 2);
-            root.draw(&Text::new("no points yet", middle, style))?;
+            root.draw(&Text::new("no points yet", ((size.0 / 2) as i32, (size.1 / 2) as i32), style))?;
         }
         root.present()?;
         Ok(())
@@ -228,6 +235,26 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     kept
 }
 
+/// The corner with the fewest points, where the names of the series hide the least.
+fn emptiest_corner(series: &[Vec<(f64, f64)>], x: (f64, f64), y: (f64, f64)) -> SeriesLabelPosition {
+    let share = |value: f64, range: (f64, f64)| (value - range.0) / (range.1 - range.0);
+    let corners = [
+        (true, true, SeriesLabelPosition::UpperRight),
+        (false, false, SeriesLabelPosition::LowerLeft),
+        (true, false, SeriesLabelPosition::LowerRight),
+        (false, true, SeriesLabelPosition::UpperLeft),
+    ];
+    let inside = |right: bool, upper: bool| {
+        let hidden = |point: &&(f64, f64)| {
+            let (across, up) = (share(point.0, x), share(point.1, y));
+            (if right { across > 0.72 } else { across < 0.28 }) && (if upper { up > 0.65 } else { up < 0.35 })
+        };
+        series.iter().flatten().filter(hidden).count()
+    };
+    let best = corners.into_iter().min_by_key(|(right, upper, _)| inside(*right, *upper));
+    best.map_or(SeriesLabelPosition::UpperRight, |(.., position)| position)
+}
+
 /// Smallest and largest coordinate with a margin of `slack` of their distance, never of no width.
 fn range(series: &[Vec<(f64, f64)>], pick: impl Fn(&(f64, f64)) -> f64, slack: f64) -> (f64, f64) {
     let (low, high) = series
@@ -282,7 +309,7 @@ fn number(value: f64, step: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    if size >= 1e6 || size < 1e-4 {
+    if !(1e-4..1e6).contains(&size) {
         let text = format!("{value:.1e}");
         return text.replace(".0e", "e");
     }

@@ -66,6 +66,7 @@ pub fn read_bytes(bytes: Vec<u8>, label: &str, caps: &AudioCaps) -> Result<Clip>
     if !matches!(content, Content::Sound(_) | Content::Mp4) {
         return Err(source::wrong_kind(label, content, "sound"));
     }
+    let length = bytes.len() as u64;
     let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let formats = FormatOptions { enable_gapless: true, ..Default::default() };
     // Cover pictures and tags are not wanted: a small limit keeps a hostile tag from being loaded.
@@ -78,7 +79,7 @@ pub fn read_bytes(bytes: Vec<u8>, label: &str, caps: &AudioCaps) -> Result<Clip>
         .map_err(|e| MediaError::broken(label, "reading its header", sentence(&e)))?
         .format;
     let track = choose_track(format.tracks(), label, content)?;
-    check_claims(&track, label, caps)?;
+    check_claims(&track, length, label, caps)?;
     decode(format.as_mut(), &track, label, caps)
 }
 
@@ -99,15 +100,24 @@ fn choose_track(tracks: &[Track], label: &str, content: Content) -> Result<Track
     Err(MediaError::WrongKind { label: label.to_owned(), got, expected: "sound", help: help.to_owned() })
 }
 
-/// Refuses by what the header says, before anything is decoded. Headers may be silent or lie; the decoded
-/// sound is checked as well.
-fn check_claims(track: &Track, label: &str, caps: &AudioCaps) -> Result<()> {
+/// Frames of sound a byte of a file may stand for; more is not believed. MP3 at its lowest has 50.
+const FRAMES_A_BYTE: u64 = 100;
+
+/// Refuses by what the header says, before anything is decoded. Headers may be silent or wrong (a WAV written
+/// into a pipe claims 4 GB); the decoded sound is checked as well.
+fn check_claims(track: &Track, length: u64, label: &str, caps: &AudioCaps) -> Result<()> {
     let params = &track.codec_params;
     let channels = params.channels.map(|c| c.count());
     check_spec(params.sample_rate, channels, label, caps)?;
     if let (Some(rate), Some(frames)) = (params.sample_rate, params.n_frames) {
-        // The count of frames is in units of the time base, which for sound is the rate.
-        check_longest(frames as f64 / f64::from(rate), label, caps)?;
+        let believable = match params.bits_per_coded_sample {
+            // PCM: each frame lies there in full.
+            Some(bits) if bits >= 8 => length,
+            _ => length.saturating_mul(FRAMES_A_BYTE),
+        };
+        if frames <= believable {
+            return check_longest(frames as f64 / f64::from(rate.max(1)), label, caps);
+        }
     }
     Ok(())
 }

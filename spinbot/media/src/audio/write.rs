@@ -10,8 +10,8 @@ use flacenc::error::Verify;
 pub(crate) const FLAC_BLOCK: usize = 4096;
 /// Longest clip shown in a notebook as WAV.
 const INLINE_WAV_SECONDS: f64 = 3.0;
-/// Rates MP3 knows, ascending.
-const MP3_RATES: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+/// Rates for MP3, ascending. Those below 16 kHz (MPEG 2.5) come out of shine-rs at the wrong pitch.
+const MP3_RATES: [u32; 6] = [16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 
 /// A clip's samples as 16-bit integers, clipped at full scale; a NaN becomes 0. `to_i16` and the division by
 /// 32768 of every decoder are inverse to each other.
@@ -73,7 +73,13 @@ pub fn inline_bytes(clip: &Clip) -> Result<(&'static str, Vec<u8>)> {
 /// # Errors
 /// If the clip is empty or the encoder refuses its rate (1 to 96000 Hz).
 pub fn flac_bytes(clip: &Clip) -> Result<Vec<u8>> {
-    bits(&flac_stream(clip)?)
+    let (stream_info, frames) = flac_frames(clip)?;
+    // One metadata block, the last: its type 0 and its length in 24 bits.
+    let mut bytes = b"fLaC\x80\0\0".to_vec();
+    bytes.push(stream_info.len() as u8);
+    bytes.extend(stream_info);
+    bytes.extend(frames.concat());
+    Ok(bytes)
 }
 
 /// FLAC for a container: the 34 bytes of STREAMINFO and the frames, each of [`FLAC_BLOCK`] samples but the

@@ -68,7 +68,7 @@ fn track(file: &[u8], trak: &TrakBox, entry: &Avc1Box) -> Result<VideoTrack> {
     }
     let timescale = media.mdhd_box.timescale.get();
     let fps = match &table.stts_box.entries[..] {
-        [steady] if steady.sample_delta > 0 && timescale % steady.sample_delta == 0 => {
+        [steady] if steady.sample_delta > 0 && timescale.is_multiple_of(steady.sample_delta) => {
             timescale / steady.sample_delta
         }
         _ => return Err(broken("its frame rate is not constant and whole")),
@@ -81,15 +81,17 @@ fn track(file: &[u8], trak: &TrakBox, entry: &Avc1Box) -> Result<VideoTrack> {
     }
     let samples = SampleTableAccessor::new(table).map_err(broken)?;
     let mut frames = Vec::new();
+    let mut total = 0;
     for sample in samples.samples() {
         let from = usize::try_from(sample.data_offset()).unwrap_or(usize::MAX);
         let bytes = file.get(from..from.saturating_add(sample.data_size() as usize));
         let bytes = bytes.ok_or_else(|| broken("a frame lies outside the file"))?;
-        frames.push((bytes.to_vec(), sample.is_sync_sample()));
-        // Frames may overlap in a hostile file: the copies together must not outgrow it without bound.
-        if frames.len() > MAX_FRAMES {
-            return Err(broken(format!("it has more than {MAX_FRAMES} frames")));
+        // Frames of a hostile file may overlap; those of a sound one together fit inside it.
+        total += bytes.len();
+        if frames.len() == MAX_FRAMES || total > file.len() {
+            return Err(broken("it claims more frames than it can hold"));
         }
+        frames.push((bytes.to_vec(), sample.is_sync_sample()));
     }
     let (width, height) = (u32::from(entry.visual.width), u32::from(entry.visual.height));
     Ok(VideoTrack { width, height, fps, sps: sps.clone(), pps: pps.clone(), frames })

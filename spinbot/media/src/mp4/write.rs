@@ -192,7 +192,9 @@ fn track_box<'c>(
     let media_ticks: u64 = samples.ticks.iter().copied().map(u64::from).sum();
     let scale = u64::from(samples.timescale.get());
     let movie_ticks = (media_ticks * u64::from(movie_timescale.get()) + scale / 2) / scale;
-    let side = |pixels: u32| FixedPointNumber::new(if picture { pixels as i16 } else { 0 }, 0);
+    let side = |pixels: u32| {
+        FixedPointNumber::new(if picture { i16::try_from(pixels).unwrap_or(i16::MAX) } else { 0 }, 0)
+    };
     let tkhd_box = TkhdBox {
         flag_track_enabled: true,
         flag_track_in_movie: true,

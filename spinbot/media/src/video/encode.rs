@@ -22,9 +22,9 @@ const PPS: u8 = 8;
 /// Size, speed and quality of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VideoSettings {
-    /// Width in pixels: even, 16 to 3840.
+    /// Width in pixels: even, 16 to 3840, one side at most 2160.
     pub width: u32,
-    /// Height in pixels: even, 16 to 3840.
+    /// Height in pixels: as the width.
     pub height: u32,
     /// Frames a second, 1 to 120.
     pub fps: u32,
@@ -53,12 +53,13 @@ impl Encoder {
     /// If a setting is outside its range.
     pub fn new(settings: VideoSettings) -> Result<Self> {
         let VideoSettings { width, height, fps, quantizer } = settings;
-        let side = |side: u32| side % 2 == 0 && (16..=3840).contains(&side);
-        if !side(width) || !side(height) || !(1..=120).contains(&fps) || !(10..=45).contains(&quantizer) {
+        let even = width.is_multiple_of(2) && height.is_multiple_of(2);
+        let fits = width.min(height) >= 16 && width.min(height) <= 2160 && width.max(height) <= 3840;
+        if !even || !fits || !(1..=120).contains(&fps) || !(10..=45).contains(&quantizer) {
             return Err(MediaError::shape(
                 "opening the video encoder",
                 format!("{width}x{height} px, {fps} fps, quantiser {quantizer}"),
-                "even sides of 16 to 3840 px, 1 to 120 fps, quantiser 10 to 45",
+                "even sides from 16 to 3840x2160 px, 1 to 120 fps, quantiser 10 to 45",
             ));
         }
         let config = EncoderConfig::new()

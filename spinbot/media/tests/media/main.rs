@@ -1,0 +1,52 @@
+//! What this crate promises, from outside: files in, files out, and hostile files kept out.
+
+#![allow(clippy::unwrap_used)]
+
+mod drawings;
+mod films;
+mod hostile;
+mod pictures;
+mod sounds;
+
+use spinbot_media::RgbImage;
+use spinbot_media::audio::Clip;
+use std::path::PathBuf;
+
+/// A file of tests/fixtures.
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A sine of half amplitude.
+pub fn tone(hertz: f64, seconds: f64, rate: u32) -> Clip {
+    let step = std::f64::consts::TAU * hertz / f64::from(rate);
+    Clip::new(
+        (0..(seconds * f64::from(rate)) as usize).map(|i| (0.5 * (step * i as f64).sin()) as f32).collect(),
+        rate,
+    )
+}
+
+/// How often a clip crosses zero upwards, a second.
+pub fn pitch(clip: &Clip) -> f64 {
+    clip.samples.windows(2).filter(|w| w[0] <= 0.0 && w[1] > 0.0).count() as f64 / clip.seconds()
+}
+
+/// Peak signal to noise ratio in dB.
+pub fn psnr(a: &RgbImage, b: &RgbImage) -> f64 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    let squares =
+        a.as_raw().iter().zip(b.as_raw()).map(|(x, y)| f64::from(x.abs_diff(*y)).powi(2)).sum::<f64>();
+    10.0 * (255.0f64.powi(2) / (squares / a.as_raw().len() as f64).max(1e-9)).log10()
+}
+
+/// A soft ground with a bright square that moves 3 pixels a frame.
+pub fn moving_square(frame: u32, width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let left = 8 + frame * 3 % (width - 40);
+        if (left..left + 24).contains(&x) && (height / 3..height / 3 + 24).contains(&y) {
+            [230, 60, 40].into()
+        } else {
+            [(x * 255 / width) as u8, 120, (y * 255 / height) as u8].into()
+        }
+    })
+}
