@@ -113,6 +113,9 @@ pub enum JobState {
     Cancelled,
 }
 
+/// Units done, to do, their name, units per second and seconds left.
+pub type Units = (f64, f64, String, Option<f64>, Option<f64>);
+
 /// The fold of a job's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -127,7 +130,7 @@ pub struct JobView {
     /// The step that last said something, and its units.
     pub step: Option<String>,
     /// Units done, to do, their name, rate and ETA of that step.
-    pub units: Option<(f64, f64, String, Option<f64>, Option<f64>)>,
+    pub units: Option<Units>,
     /// Curves by name, as (at, value).
     pub metrics: BTreeMap<String, Vec<(f64, f64)>>,
     /// Latest preview by name.

@@ -25,6 +25,9 @@ pub(crate) struct IngestedFile {
     pub label: String,
 }
 
+/// Where a user's file is and what the user called it, by step and input name.
+type Sources = BTreeMap<(String, String), (PathBuf, String)>;
+
 /// Validates a plan and copies its files in. Relative paths are meant from `folder`.
 ///
 /// # Errors
@@ -108,11 +111,8 @@ fn check_output(step: &str, output: &str, kinds: &BTreeMap<&str, &Kind>) -> Resu
 }
 
 /// Every file of the plan, seen to be there, readable and of a sane size: where it is and what it was called.
-fn check_files(
-    plan: &Plan,
-    folder: Option<&Path>,
-) -> Result<BTreeMap<(String, String), (PathBuf, String)>, Fault> {
-    let mut files = BTreeMap::new();
+fn check_files(plan: &Plan, folder: Option<&Path>) -> Result<Sources, Fault> {
+    let mut files = Sources::new();
     for step in &plan.steps {
         for (name, input) in &step.inputs {
             let Input::File(typed) = input else { continue };

@@ -12,6 +12,7 @@ use crate::worker::{Task, TaskInput};
 use spinbot::event::{ArtifactRef, EventBody};
 use spinbot::{Digest, Fault, Input, Step};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// Outputs so far, by step.
@@ -27,7 +28,15 @@ struct Found {
 pub(crate) fn work(jobs: &Jobs, store: &Store, catalogue: &dyn Catalogue, bench: &mut Bench) {
     while let Some(record) = jobs.next() {
         let started = Instant::now();
-        let end = match run_job(&record, store, catalogue, bench) {
+        // A bug here may cost one job, not all those that come after it.
+        let ended = catch_unwind(AssertUnwindSafe(|| run_job(&record, store, catalogue, bench)));
+        let ended = ended.unwrap_or_else(|_| {
+            bench.dismiss();
+            let fault = Fault::new("the engine failed inside while it ran this job")
+                .help("see its log; run it again");
+            Err((None, Stopped::Failed(fault)))
+        });
+        let end = match ended {
             Ok(result) => EventBody::Done { result, seconds: started.elapsed().as_secs_f64() },
             Err((_, Stopped::Cancelled)) => EventBody::Cancelled,
             Err((step, Stopped::Failed(fault))) => EventBody::Failed { step, fault },

@@ -275,17 +275,18 @@ fn signals() -> libc::sigset_t {
 /// Keeps the signals for the thread that waits for them; threads made later inherit this, and processes do not,
 /// since `Command` resets the mask.
 fn block_signals() {
+    let set = signals();
     // SAFETY: the set is initialised; the old mask is not asked for.
     unsafe {
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const *(&signals()), std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
     }
 }
 
 fn wait_for_signals(house: Arc<House>) {
     std::thread::spawn(move || {
-        let mut signal = 0;
+        let (set, mut signal) = (signals(), 0);
         // SAFETY: an initialised set and an integer of ours.
-        if unsafe { libc::sigwait(&raw const *(&signals()), &raw mut signal) } == 0 {
+        if unsafe { libc::sigwait(&raw const set, &raw mut signal) } == 0 {
             house.ring_stop();
         }
     });
