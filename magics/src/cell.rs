@@ -9,7 +9,8 @@
 //! Only the shape is read here: whether a magic exists and what its arguments mean is decided when it runs, so
 //! that what stands before a mistaken line still runs.
 
-use crate::error::Span;
+use crate::error::{MagicError, Span};
+use crate::magic::find;
 use crate::rust_lex::{Lexeme, lexeme};
 
 /// One piece of a cell. In order, the pieces cover the cell but for blank stretches between them.
@@ -68,12 +69,30 @@ pub fn split(code: &str) -> Vec<Segment> {
         magic.span.end = code.len();
         return vec![Segment::Cell { magic }];
     }
-    Splitter::default().run(code)
+    let mut splitter = Splitter::default();
+    splitter.run(code);
+    splitter.segments
+}
+
+/// A line that names a magic but was read as the remainder of the expression before it. For a cell whose Rust did
+/// not compile: very likely a `;` is missing there.
+pub fn misread(code: &str) -> Option<MagicError> {
+    let mut splitter = Splitter::default();
+    splitter.run(code);
+    let span =
+        splitter.continued.into_iter().find(|span| find(span.of(code).trim_start_matches('%')).is_some())?;
+    let line = span.of(code);
+    Some(
+        MagicError::at(span, format!("{line} was read as the remainder of the expression before it"))
+            .help(format!("end the line before it with `;` to make {line} a magic")),
+    )
 }
 
 /// Where the splitter stands between two lexemes.
 #[derive(Default)]
 struct Splitter {
+    /// `%name`s that continue an expression.
+    continued: Vec<Span>,
     segments: Vec<Segment>,
     /// Where the Rust not yet put into `segments` begins.
     rust_from: usize,
@@ -84,15 +103,20 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn run(mut self, code: &str) -> Vec<Segment> {
+    fn run(&mut self, code: &str) {
         let (mut at, mut line_start) = (0, true);
         while let Some((kind, end)) = lexeme(code, at) {
             if line_start
                 && kind == Lexeme::Other
                 && self.depth == 0
-                && !self.open_expression
                 && let Some(magic) = head(code, at)
             {
+                if self.open_expression {
+                    self.continued.push(magic.name_span);
+                    line_start = false;
+                    at = end;
+                    continue;
+                }
                 self.push_rust(code, at);
                 at = magic.span.end;
                 self.rust_from = at;
@@ -117,7 +141,6 @@ impl Splitter {
             at = end;
         }
         self.push_rust(code, code.len());
-        self.segments
     }
 
     /// Puts away the Rust up to `end`, unless it is blank.
@@ -236,6 +259,14 @@ mod tests {
         stays("?");
         stays("%%%time");
         stays("foo()\n?;");
+    }
+
+    #[test]
+    fn a_magic_read_as_a_remainder_is_found_afterwards() {
+        let found = |code: &str| misread(code).map(|error| error.span.map(|span| span.of(code).to_owned()));
+        assert_eq!(found("show(a)\n%time b"), Some(Some("%time".to_owned())));
+        assert_eq!(found("show(a);\n%time b"), None);
+        assert_eq!(found("total\n    %count"), None);
     }
 
     #[test]

@@ -192,7 +192,8 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     if let Some(path) = &beside {
         facts.push(("file", path.clone()));
     }
-    let (width, _) = preset(call).size_and_quantizer();
+    // With the photo's own shape the preset's size is its longer side, which need not be its width.
+    let width = (!call.has("keep-aspect")).then(|| preset(call).size_and_quantizer().0);
     let source = beside.as_deref().map_or(VideoSource::Inline(&video), VideoSource::Beside);
     Ok(Player { source, poster: poster.as_deref(), width, facts: &facts, text }.bundle())
 }

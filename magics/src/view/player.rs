@@ -16,8 +16,8 @@ pub(crate) struct Player<'a> {
     pub(crate) source: VideoSource<'a>,
     /// JPEG shown before it plays, and where nothing plays.
     pub(crate) poster: Option<&'a [u8]>,
-    /// CSS pixels; narrower where the notebook is.
-    pub(crate) width: u32,
+    /// CSS pixels, narrower where the notebook is; nothing for the video's own.
+    pub(crate) width: Option<u32>,
     /// Facts under it, name and value.
     pub(crate) facts: &'a [(&'a str, String)],
     /// What terminals show.
@@ -45,9 +45,9 @@ impl Player<'_> {
             self.facts.iter().map(|(name, value)| vec![escape(name), escape(value)]).collect();
         // `src` on the element itself: the sanitiser strips `<source>` in untrusted notebooks.
         let html = format!(
-            "<div><video controls loop preload=\"auto\" width=\"{width}\" style=\"display:block;max-width:100%\"\
+            "<div><video controls loop preload=\"auto\"{width} style=\"display:block;max-width:100%\"\
              {poster} src=\"{source}\"></video><div style=\"{QUIET}\">{table}</div></div>",
-            width = self.width,
+            width = self.width.map_or(String::new(), |pixels| format!(" width=\"{pixels}\"")),
             table = table_of_html(&[], &facts),
         );
         let bundle = Bundle::text(self.text.clone()).with("text/html", html);
@@ -79,7 +79,7 @@ mod tests {
         let mut player = Player {
             source: VideoSource::Inline(b"mp4"),
             poster: Some(b"jpg"),
-            width: 512,
+            width: Some(512),
             facts: &facts,
             text: "take: 8.0 s".into(),
         };
@@ -87,6 +87,7 @@ mod tests {
         let html = shown.data["text/html"].as_str().unwrap();
         for wanted in [
             "<video controls",
+            " width=\"512\" ",
             " poster=\"data:image/jpeg;base64,anBn\"",
             " src=\"data:video/mp4;base64,bXA0\"",
             "&lt;0f2k&gt;",

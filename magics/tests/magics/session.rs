@@ -21,6 +21,8 @@ pub(crate) struct Notebook {
     pub(crate) engine: Rc<FakeEngine>,
     /// How many times the stop button is looked at before it is found pressed.
     pub(crate) stop_after: Cell<u32>,
+    /// The stop button is also pressed once this file of the folder is there.
+    pub(crate) stop_when: Option<&'static str>,
     ids: u32,
 }
 
@@ -65,6 +67,7 @@ impl Notebook {
             shown: Vec::new(),
             engine: Rc::new(engine),
             stop_after: Cell::new(u32::MAX),
+            stop_when: None,
             ids: 0,
         }
     }
@@ -159,7 +162,7 @@ impl Session for Notebook {
     fn interrupted(&self) -> bool {
         let left = self.stop_after.get();
         self.stop_after.set(left.saturating_sub(u32::from(left != u32::MAX)));
-        left == 0
+        left == 0 || self.stop_when.is_some_and(|name| self.folder.path().join(name).exists())
     }
 
     fn cwd(&self) -> &Path {
