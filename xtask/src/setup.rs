@@ -1,0 +1,138 @@
+//! What a fresh machine lacks: the release build, the Python environment, the browsers, the kernelspec in it.
+//!
+//! Everything lands in the target folder, except Debian packages, which are announced before they are installed.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The programs the browser stages start, and the Debian packages that carry them.
+const BROWSERS: &[(&str, &str)] = &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")];
+
+/// The places a run works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The workspace.
+    pub(crate) root: PathBuf,
+    /// Cargo's target folder.
+    pub(crate) target: PathBuf,
+    /// The binary under test.
+    pub(crate) spinbot: PathBuf,
+    /// The virtual environment.
+    pub(crate) venv: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn find() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        let target = std::path::absolute(target)?;
+        let spinbot = match std::env::var_os("SPINBOT_BIN") {
+            Some(binary) => std::path::absolute(binary)?,
+            None => target.join("release/spinbot"),
+        };
+        Ok(Places { root: root.to_owned(), venv: target.join("venv"), target, spinbot })
+    }
+
+    pub(crate) fn python(&self) -> PathBuf {
+        self.venv.join("bin/python")
+    }
+
+    /// Cargo on the workspace, with the one profile.
+    pub(crate) fn cargo(&self, task: &str) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root).args([task, "--release", "--workspace"]);
+        command
+    }
+}
+
+/// All of it; the places where it lies.
+pub(crate) fn everything() -> Result<Places> {
+    let places = Places::find()?;
+    build(&places)?;
+    python(&places)?;
+    kernelspec(&places)?;
+    browsers()?;
+    Ok(places)
+}
+
+pub(crate) fn build(places: &Places) -> Result<()> {
+    say("building the workspace");
+    run(&mut places.cargo("build"))
+}
+
+/// Makes the virtual environment, or leaves the one there alone when its requirements have not changed.
+pub(crate) fn python(places: &Places) -> Result<()> {
+    let requirements = places.root.join("tests/requirements.txt");
+    let wanted =
+        std::fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
+    let stamp = places.venv.join("requirements.installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    say(&format!("making {} (some 90 packages of tests/requirements.txt)", places.venv.display()));
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&places.venv))
+        .context("the tests need Python 3.11 or later with venv (Debian: apt-get install python3-venv)")?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+    run(Command::new(places.python()).args(pip).arg(&requirements))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// Installs the kernelspec into the environment, with the kernel's own command.
+pub(crate) fn kernelspec(places: &Places) -> Result<()> {
+    ensure!(
+        places.spinbot.is_file(),
+        "{} is missing: leave --no-build out to build it",
+        places.spinbot.display()
+    );
+    run(Command::new(&places.spinbot).args(["install", "--prefix"]).arg(&places.venv).stdout(Stdio::null()))
+}
+
+/// Installs the browsers that are missing, from Debian.
+pub(crate) fn browsers() -> Result<()> {
+    let missing: Vec<_> = BROWSERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, p)| *p).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    ensure!(on_path("apt-get"), "the browser stages need {}: install them", missing.join(" and "));
+    let as_root: &[&str] = match (is_root()?, on_path("sudo")) {
+        (true, _) => &["env"],
+        (false, true) => &["sudo", "--non-interactive", "env"],
+        (false, false) => bail!("{} must be installed first; as root: {by_hand}", missing.join(" and ")),
+    };
+    say(&format!("installing from Debian: {}", missing.join(", ")));
+    for arguments in [vec!["update"], [vec!["install", "--yes", "--no-install-recommends"], missing].concat()]
+    {
+        let mut command = Command::new(as_root[0]);
+        command.args(&as_root[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet"]);
+        run(command.args(arguments).stdout(Stdio::null()))
+            .with_context(|| format!("the browsers could not be installed; by hand, as root: {by_hand}"))?;
+    }
+    Ok(())
+}
+
+/// Runs a command to its end; a failure names it.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("`{program}` cannot be started"))?;
+    ensure!(status.success(), "`{program}` ended with {status}");
+    Ok(())
+}
+
+/// Tells what is about to take time.
+pub(crate) fn say(what: &str) {
+    println!("== {what}");
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> Result<bool> {
+    let output = Command::new("id").arg("-u").output().context("`id` cannot be started")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim() == "0")
+}
