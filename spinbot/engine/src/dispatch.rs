@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) struct Bench {
     command: WorkerCommand,
     worker: Option<Worker>,
+    /// Whether it was given a task and has not said how it ended.
+    busy: bool,
     /// The worker's process id for the status, 0 without one.
     pid: std::sync::Arc<AtomicU32>,
 }
@@ -52,11 +54,25 @@ impl From<EngineError> for Stopped {
 
 impl Bench {
     pub(crate) fn new(command: WorkerCommand, pid: std::sync::Arc<AtomicU32>) -> Self {
-        Bench { command, worker: None, pid }
+        Bench { command, worker: None, busy: false, pid }
     }
 
     /// Runs one step and puts its outputs into the store.
     pub(crate) fn run(
+        &mut self,
+        errand: Errand<'_>,
+        store: &Store,
+        progress: &mut Progress,
+    ) -> Result<BTreeMap<String, ArtifactRef>, Stopped> {
+        let ended = self.run_to_its_end(errand, store, progress);
+        if self.busy {
+            // Given up from our side (a full disk): what it still says would be taken for the next step's.
+            self.dismiss();
+        }
+        ended
+    }
+
+    fn run_to_its_end(
         &mut self,
         errand: Errand<'_>,
         store: &Store,
@@ -101,6 +117,8 @@ impl Bench {
                     ));
                 }
             };
+            use FromWorker::{Cancelled, Fault as Failed, Outputs, Panicked};
+            self.busy = !matches!(word, Outputs { .. } | Failed { .. } | Panicked { .. } | Cancelled);
             let step_name = step.to_owned();
             match word {
                 FromWorker::Progress { done, total, unit } => {
@@ -142,6 +160,7 @@ impl Bench {
     /// Lets the worker go. The next step starts another.
     pub(crate) fn dismiss(&mut self) {
         self.worker = None;
+        self.busy = false;
         self.pid.store(0, Ordering::Relaxed);
     }
 
@@ -154,6 +173,7 @@ impl Bench {
             self.worker = Some(worker);
         }
         let kind = task.kind.clone();
+        self.busy = true;
         match self.worker.as_mut().map(|worker| worker.run(task)) {
             Some(Ok(number)) => Ok(number),
             _ => Err(Stopped::Failed(self.died(&kind))),
@@ -162,6 +182,7 @@ impl Bench {
 
     /// The sentence about a worker that died on a step.
     fn died(&mut self, kind: &str) -> Fault {
+        self.busy = false;
         self.pid.store(0, Ordering::Relaxed);
         let (how, words) = match self.worker.take() {
             Some(worker) => worker.death(),

@@ -327,6 +327,22 @@ fn a_worker_killed_from_outside_is_replaced() {
     );
 }
 
+#[test]
+fn a_store_that_cannot_be_written_fails_the_job_and_the_next_one_is_not_confused() {
+    let house = House::open();
+    let actions = json!(["log", {"sleep": 500}, "preview", {"sleep": 1000}, {"loss": 0.5}, "log"]);
+    let mut job = house.submit(&one(actions)).unwrap();
+    while !matches!(job.next_event().unwrap().unwrap().body, EventBody::Log { .. }) {}
+    let worker = house.worker();
+    fs::remove_dir_all(house.path().join("incoming")).unwrap();
+    let view = job.wait().unwrap();
+    assert!(view.fault.unwrap().message.contains("cannot write in"));
+    fs::create_dir(house.path().join("incoming")).unwrap();
+    let (_, next) = house.run(&one(json!([{"done": 1, "total": 2}])));
+    assert_eq!((next.state, next.metrics.len(), next.log.len()), (JobState::Done, 0, 0));
+    assert_ne!(house.worker(), worker, "the one that was given up on is gone");
+}
+
 /// Whether a process runs: a zombie waiting to be collected does not.
 fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
