@@ -50,14 +50,16 @@ impl Drop for Sandbox {
     }
 }
 
-/// Process ids, as text, of those that were started with this home.
+/// Process ids, as text, of those that were started with this home or one below it.
 fn inhabitants(home: &Path) -> Vec<String> {
     let mark = [b"SPINBOT_HOME=", home.as_os_str().as_encoded_bytes()].concat();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter(|entry| {
             let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+            environment.split(|byte| *byte == 0).any(|variable| {
+                variable.strip_prefix(&mark[..]).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            })
         })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
