@@ -67,6 +67,8 @@ impl Portrait {
     /// `rgb` holds `3 * width * height` bytes; `points` are the 68 landmarks in its pixels.
     pub(crate) fn new(rgb: Vec<u8>, width: usize, height: usize, points: &[Point; 68]) -> Self {
         let photo = Raster::from_rgb(&rgb, width, height);
+        // Landmarks count from the corner of the first pixel, samples from its centre.
+        let points = &points.map(|p| p.map(|c| c - 0.5));
         let lips = Lips::read(&photo, points);
         let brow = |range: std::ops::Range<usize>| mean(&points[range]);
         let lids = [
@@ -96,12 +98,7 @@ impl Portrait {
         Portrait { photo, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
     }
 
-    /// Bytes of one frame: interleaved 8-bit RGB.
-    pub(crate) fn frame_len(&self) -> usize {
-        self.still.len()
-    }
-
-    /// Draws one frame into `out`, which holds [`Portrait::frame_len`] bytes.
+    /// Draws one frame into `out`, as many bytes as the photo had.
     pub(crate) fn draw(&self, frame: &MotionFrame, scratch: &mut Scratch, out: &mut [u8]) {
         let mouth = Mouth::pose(&self.lips, frame);
         scratch.displacements.clear();

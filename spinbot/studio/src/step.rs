@@ -79,11 +79,13 @@ pub(crate) trait Run: StepParams {
     fn run(&self, inputs: &Inputs, seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError>;
 }
 
+type RunUntyped = fn(&Value, &Inputs, u64, &mut dyn Report) -> Result<Vec<StepOutput>, StepError>;
+
 /// One row of the table of steps.
 struct Entry {
     kind: Kind,
     check: fn(&Value) -> Result<(), Fault>,
-    run: fn(&Value, &Inputs, u64, &mut dyn Report) -> Result<Vec<StepOutput>, StepError>,
+    run: RunUntyped,
 }
 
 const fn entry<P: Run>() -> Entry {
@@ -189,4 +191,24 @@ pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(
     Err(Fault::new(format!("{argument} is {value}, need {low} to {high}"))
         .help(format!("choose a value from {low} to {high}"))
         .about(argument))
+}
+
+/// A media error as a user reads it, about `argument`.
+pub(crate) fn media_fault(error: spinbot_media::MediaError, argument: &str) -> Fault {
+    let help = error.help();
+    let fault = Fault::new(error.to_string()).about(argument);
+    match help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}
+
+/// A model's error as a user reads it.
+pub(crate) fn model_fault(error: spinbot_models::ModelError) -> Fault {
+    let help = error.help();
+    let fault = Fault::new(error.to_string());
+    match help {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
 }

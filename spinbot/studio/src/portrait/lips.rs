@@ -122,8 +122,8 @@ impl Lips {
     /// Moves both inner contours onto the steepest change from lip to mouth colour near them.
     fn find_open_edges(&mut self, photo: &Raster) {
         let reach = 0.14 * self.axes.half;
-        let mut found = [[None; SAMPLES]; 2];
-        for i in 0..SAMPLES {
+        let mut found = [[None; 2]; SAMPLES];
+        for (i, slot) in found.iter_mut().enumerate() {
             let u = Curve::u(i);
             if u.abs() > 0.86 {
                 continue;
@@ -144,10 +144,10 @@ impl Lips {
                     let step = share(v + inwards * 1.2) - share(v - inwards * 1.2);
                     step * (-(offset / reach).powi(2)).exp()
                 });
-                found[side][i] = best.filter(|b| b.1 > 0.12).map(|b| b.0);
+                slot[side] = best.filter(|b| b.1 > 0.12).map(|b| b.0);
             }
         }
-        let [upper, lower] = found;
+        let (upper, lower) = (found.map(|f| f[0]), found.map(|f| f[1]));
         self.upper_inner = moved(&self.upper_inner, &upper);
         self.lower_inner = moved(&self.lower_inner, &lower);
     }

@@ -1,11 +1,44 @@
-use crate::step::{Inputs, Report, Run, StepError, StepOutput};
+//! `encode`: picture and sound in one file.
+
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, media_fault};
 use spinbot::{Fault, steps::Encode};
+use spinbot_media::audio::{self, AudioCaps};
+use spinbot_media::mp4;
+
+/// Longest title a file gets, in characters.
+const MAX_TITLE: usize = 500;
 
 impl Run for Encode {
     fn check(&self) -> Result<(), Fault> {
+        if self.title.chars().count() > MAX_TITLE {
+            return Err(Fault::new(format!("the title is longer than {MAX_TITLE} characters"))
+                .help("choose a shorter title")
+                .about("title"));
+        }
         Ok(())
     }
-    fn run(&self, _inputs: &Inputs, _seed: u64, _report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
-        Err(Fault::new("encode is being written").into())
+
+    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+        let (video, speech) = (input(inputs, "video")?, input(inputs, "speech")?);
+        let file = std::fs::read(&video.path)
+            .map_err(|error| Fault::new(format!("{}: could not be read ({error})", video.label)))?;
+        let track = mp4::read_video(&file).map_err(|error| media_fault(error, "video"))?;
+        let caps = AudioCaps { max_seconds: 3600.0, ..AudioCaps::default() };
+        let clip =
+            audio::read(&speech.path, &speech.label, &caps).map_err(|error| media_fault(error, "speech"))?;
+        if report.cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        // Both end together, so that no player shows a frozen last picture or cuts the last word.
+        let samples = (track.seconds() * f64::from(clip.rate)).round() as usize;
+        let tags = mp4::Tags {
+            title: self.title.clone(),
+            software: concat!("spinbot ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..mp4::Tags::default()
+        };
+        let bytes = mp4::write(&track, Some(&clip.fitted(samples)), &tags)
+            .map_err(|error| media_fault(error, "video"))?;
+        report.progress(track.seconds(), track.seconds(), "s");
+        Ok(vec![StepOutput { name: "video", media_type: "video/mp4", bytes }])
     }
 }

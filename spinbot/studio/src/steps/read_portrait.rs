@@ -1,11 +1,176 @@
-use crate::step::{Inputs, Report, Run, StepError, StepOutput};
+//! `read_portrait`: a photo of the user's, cropped to its one face, scaled, with the face's landmarks.
+
+use crate::landmarks::Landmarks;
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
 use spinbot::{Fault, steps::ReadPortrait};
+use spinbot_media::picture::{self, Caps};
+use spinbot_media::{MediaError, RgbImage};
+use spinbot_models::Device;
+use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker};
+
+/// Score from which a box counts as a face.
+const NEED: f32 = 0.5;
+/// Narrowest face that still has lips to move, in pixels of the photo.
+const MIN_FACE: f32 = 64.0;
+/// Sides of a video are multiples of this.
+const BLOCK: u32 = 16;
+/// Height of brow-to-chin in a head-and-shoulders crop.
+const FACE_SHARE: f32 = 0.34;
 
 impl Run for ReadPortrait {
+    const MODELS: &'static [&'static str] = &["face-detector", "face-landmarks"];
+
     fn check(&self) -> Result<(), Fault> {
-        Ok(())
+        in_range("size", self.size, 128, 1024)
     }
-    fn run(&self, _inputs: &Inputs, _seed: u64, _report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
-        Err(Fault::new("read_portrait is being written").into())
+
+    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+        let fault = |error: MediaError| media_fault(error, "portrait");
+        let source = input(inputs, "portrait")?;
+        let photo = picture::read(&source.path, &source.label, &Caps::default()).map_err(fault)?;
+        report.progress(1.0, 4.0, "parts");
+        let device = Device::cpu();
+        let face = the_one_face(&photo, &source.label, &device)?;
+        let landmarker = Landmarker::load(&device).map_err(model_fault)?;
+        let find = |picture: &RgbImage, face: &FaceBox| {
+            landmarker
+                .landmarks_refined(picture.as_raw(), picture.width(), picture.height(), face)
+                .map_err(model_fault)
+        };
+        let [left, top, right, bottom] = Landmarks::bounds(&find(&photo, &face)?);
+        if right - left < MIN_FACE {
+            let width = (right - left).max(0.0);
+            return Err(Fault::new(format!("{}: the face is {width:.0} px wide, need {MIN_FACE:.0}", source.label))
+                .help("use a photo with a face at least 128 px wide")
+                .about("portrait")
+                .into());
+        }
+        report.progress(2.0, 4.0, "parts");
+        if report.cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        let window = if self.keep_aspect {
+            whole(photo.dimensions(), self.size)
+        } else {
+            head_and_shoulders(photo.dimensions(), [left, top, right, bottom], self.size)
+        };
+        let cut = image::imageops::crop_imm(&photo, window.x, window.y, window.width, window.height).to_image();
+        let picture = picture::resize(&cut, window.to_width, window.to_height);
+        let (sx, sy) = (
+            window.to_width as f32 / window.width as f32,
+            window.to_height as f32 / window.height as f32,
+        );
+        let moved = FaceBox {
+            score: face.score,
+            x: (left - window.x as f32) * sx,
+            y: (top - window.y as f32) * sy,
+            w: (right - left) * sx,
+            h: (bottom - top) * sy,
+        };
+        let landmarks = Landmarks {
+            width: window.to_width,
+            height: window.to_height,
+            score: face.score,
+            points: find(&picture, &moved)?.to_vec(),
+        };
+        report.progress(3.0, 4.0, "parts");
+        let overlay = picture::jpeg_bytes(&landmarks.drawn_on(&picture), 88).map_err(fault)?;
+        report.preview("overlay", "image/jpeg", &overlay);
+        let json = serde_json::to_vec(&landmarks)
+            .map_err(|error| Fault::new(format!("the landmarks could not be written: {error}")))?;
+        let png = picture::png_bytes(&picture).map_err(fault)?;
+        report.progress(4.0, 4.0, "parts");
+        Ok(vec![
+            StepOutput { name: "picture", media_type: "image/png", bytes: png },
+            StepOutput { name: "landmarks", media_type: "application/json", bytes: json },
+            StepOutput { name: "overlay", media_type: "image/jpeg", bytes: overlay },
+        ])
+    }
+}
+
+fn the_one_face(photo: &RgbImage, label: &str, device: &Device) -> Result<FaceBox, Fault> {
+    let detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
+    let (faces, best) =
+        detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)?;
+    match faces.as_slice() {
+        [face] => Ok(*face),
+        [] => Err(Fault::new(format!("{label}: no face found (best score {best:.2}, need {NEED:.2})"))
+            .help("use a front-facing photo with a face at least 128 px wide")
+            .about("portrait")),
+        many => Err(Fault::new(format!("{label}: {} faces found, need exactly one", many.len()))
+            .help("crop the photo to one person")
+            .about("portrait")),
+    }
+}
+
+/// A part of the photo and the size it is scaled to, in pixels.
+#[derive(Debug, PartialEq)]
+struct Window {
+    x: u32,
+    y: u32,
+    width: u32,
+    height: u32,
+    to_width: u32,
+    to_height: u32,
+}
+
+fn block(side: f32) -> u32 {
+    ((side / BLOCK as f32).round() as u32).max(1) * BLOCK
+}
+
+/// A square around the face, within the photo.
+fn head_and_shoulders((width, height): (u32, u32), face: [f32; 4], size: u32) -> Window {
+    let [left, top, right, bottom] = face;
+    let tall = (bottom - top).max(right - left);
+    // The landmarks end at the brows. A square smaller than the video would have to be enlarged: better show
+    // somewhat more of the photo.
+    let tight = tall / FACE_SHARE;
+    let side = tight.max((size as f32).min(1.2 * tight)).min(width.min(height) as f32).floor();
+    let place = |middle: f32, share: f32, length: u32| {
+        (middle - share * side).clamp(0.0, length as f32 - side).round() as u32
+    };
+    let to = block(size as f32);
+    Window {
+        x: place((left + right) / 2.0, 0.5, width),
+        y: place((top + bottom) / 2.0, 0.47, height),
+        width: side as u32,
+        height: side as u32,
+        to_width: to,
+        to_height: to,
+    }
+}
+
+/// The whole photo but for the strip that makes its sides multiples of a block.
+fn whole((width, height): (u32, u32), size: u32) -> Window {
+    let scale = size as f32 / width.max(height) as f32;
+    let (to_width, to_height) = (block(width as f32 * scale), block(height as f32 * scale));
+    let fit = (width as f32 / to_width as f32).min(height as f32 / to_height as f32);
+    let (w, h) = ((to_width as f32 * fit).floor() as u32, (to_height as f32 * fit).floor() as u32);
+    let (w, h) = (w.clamp(1, width), h.clamp(1, height));
+    Window { x: (width - w) / 2, y: (height - h) / 2, width: w, height: h, to_width, to_height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_lie_within_the_photo_and_end_in_blocks() {
+        let cases = [
+            ((512, 512), [176.0, 86.0, 271.0, 178.0], 512),
+            ((4000, 3000), [1800.0, 900.0, 2300.0, 1450.0], 512),
+            ((300, 900), [100.0, 10.0, 200.0, 120.0], 256),
+            ((900, 300), [-3.0, 180.0, 90.0, 302.0], 1024),
+        ];
+        for ((width, height), face, size) in cases {
+            for window in [head_and_shoulders((width, height), face, size), whole((width, height), size)] {
+                assert!(window.x + window.width <= width && window.y + window.height <= height, "{window:?}");
+                assert!(window.to_width % BLOCK == 0 && window.to_height % BLOCK == 0, "{window:?}");
+                assert!(window.to_width.max(window.to_height) <= size + BLOCK / 2, "{window:?}");
+                let shape = |w: u32, h: u32| w as f32 / h as f32;
+                let ratio = shape(window.width, window.height) / shape(window.to_width, window.to_height);
+                assert!((ratio - 1.0).abs() < 0.02, "{window:?}");
+            }
+        }
     }
 }
