@@ -95,7 +95,9 @@ class Peer(Conversation):
         return total / 1e6
 
 
-def measure(kernel: str | list[str], language: Language, repeats: int, deep: bool, into: dict[str, list[float]]) -> None:
+def measure(
+    kernel: str | list[str], language: Language, repeats: int, deep: bool, into: dict[str, list[float]]
+) -> None:
     """One start of one kernel; with `deep`, its cells and interrupts too. Milliseconds, memory in MB."""
 
     def since(moment: float) -> float:
@@ -144,7 +146,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="repetitions of each cell")
     parser.add_argument("--json", type=pathlib.Path, help="where to write every single figure")
     args = parser.parse_args()
-    kernels: dict[str, tuple[str | list[str], Language]] = {"spinbot": (KERNEL, RUST), "ipykernel": ("python3", PYTHON)}
+    kernels: dict[str, tuple[str | list[str], Language]] = {
+        "spinbot": (KERNEL, RUST),
+        "ipykernel": ("python3", PYTHON),
+    }
     if binary := os.environ.get("EVCXR_JUPYTER"):
         kernels["evcxr_jupyter"] = ([binary, "--control_file", "{connection_file}"], RUST)
 
@@ -164,7 +169,11 @@ def main() -> None:
 
     rows = list(figures["spinbot"])
     peers = [name for name in kernels if name != "spinbot"]
-    print(f"\n{'median (min) in ms':26}" + "".join(f"{name:>22}" for name in kernels) + "".join(f"{'/ ' + p:>18}" for p in peers))
+    print(
+        f"\n{'median (min) in ms':26}"
+        + "".join(f"{name:>22}" for name in kernels)
+        + "".join(f"{'/ ' + p:>18}" for p in peers)
+    )
     for row in rows:
         line = f"{row:26}"
         for name in kernels:
@@ -172,7 +181,11 @@ def main() -> None:
             line += f"{f'{statistics.median(values):.1f} ({min(values):.1f})' if values else '-':>22}"
         for name in peers:
             values = figures[name].get(row)
-            ratio = statistics.median(figures["spinbot"][row]) / statistics.median(values) if values and any(values) else None
+            ratio = (
+                statistics.median(figures["spinbot"][row]) / statistics.median(values)
+                if values and any(values)
+                else None
+            )
             line += f"{f'{ratio:.2f}' if ratio is not None else '-':>18}"
         print(line)
     if args.json:

@@ -176,7 +176,11 @@ class Chromium(_Browser):
     def _notice(self, event: dict[str, Any]) -> None:
         # "Leave this page?" and its like: always yes, or every later call waits for ever.
         if event.get("method") == "Page.javascriptDialogOpening":
-            answer = {"id": next(self._numbers), "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+            answer = {
+                "id": next(self._numbers),
+                "method": "Page.handleJavaScriptDialog",
+                "params": {"accept": True},
+            }
             self._socket.send(json.dumps(answer))
 
 

@@ -24,7 +24,10 @@ class Engine:
             connection.settimeout(30)
             connection.connect(str(self.socket))
             lines = connection.makefile("rw", encoding="utf-8", newline="\n")
-            for value in ({"request": "hello", "protocol": PROTOCOL, "version": "test"}, {"request": request, **fields}):
+            for value in (
+                {"request": "hello", "protocol": PROTOCOL, "version": "test"},
+                {"request": request, **fields},
+            ):
                 lines.write(json.dumps(value) + "\n")
                 lines.flush()
                 answer = json.loads(lines.readline())

@@ -115,7 +115,10 @@ class Lab:
         self.browser.evaluate(f"{PANEL}.sessionContext.ready.then(() => true)")
         # Not awaited: the socket's patience is shorter than a notebook may take.
         self.browser.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        self._until(lambda: self.browser.evaluate(f"{PANEL}.sessionContext.session.kernel.status") == "idle", "no kernel")
+        self._until(
+            lambda: self.browser.evaluate(f"{PANEL}.sessionContext.session.kernel.status") == "idle",
+            "no kernel",
+        )
         counts = f"""[...{PANEL}.content.model.cells]
             .filter((cell) => cell.type === 'code' && cell.sharedModel.source.trim())
             .map((cell) => cell.executionCount)"""

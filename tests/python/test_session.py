@@ -55,7 +55,11 @@ def test_a_compile_error_has_its_carets_its_code_and_an_honest_status(
     assert code_of_error in cell.error, cell.error
     assert cell.reply["ename"] and cell.reply["evalue"] and cell.reply["traceback"]
     lines = cell.error.splitlines()
-    carets = [i for i, line in enumerate(lines) if set("^") & set(line) and not set(line) - set(" |^-") or "^" in line]
+    carets = [
+        i
+        for i, line in enumerate(lines)
+        if set("^") & set(line) and not set(line) - set(" |^-") or "^" in line
+    ]
     assert carets, cell.error
     under = next(i for i in carets)
     column = lines[under].index("^")
@@ -106,7 +110,9 @@ def test_a_display_is_replaced_in_place_also_from_a_later_cell(kernel: Conversat
     assert first.ok, first.shown
     assert first.kinds() == ["display_data", "display_data", "update_display_data"]
     assert first.displays("text/html") == ["new", "beside"]
-    shown, _, updated = (m["content"]["transient"]["display_id"] for m in first.messages if "display" in m["msg_type"])
+    shown, _, updated = (
+        m["content"]["transient"]["display_id"] for m in first.messages if "display" in m["msg_type"]
+    )
     assert shown == updated
     later = kernel.run('handle.update(Html("newer".into()));')
     assert later.ok and later.kinds() == ["update_display_data"], later.shown
@@ -192,16 +198,16 @@ def test_cells_queued_behind_a_failing_one_are_not_run(kernel: Conversation):
     [
         ("1 + 1", "complete"),
         ("fn f() { 1 + 1; }", "complete"),
-        ("let s = \"{ not open\";", "complete"),
+        ('let s = "{ not open";', "complete"),
         ("let c = '{';", "complete"),
-        ("let r = r#\"{ \"quoted\" \"#;", "complete"),
+        ('let r = r#"{ "quoted" "#;', "complete"),
         ("1 // {", "complete"),
         ("/* /* nested */ */ 1", "complete"),
         ("", "complete"),
         ("fn f() {", "incomplete"),
         ("let v = vec![1,", "incomplete"),
-        ("let s = \"open", "incomplete"),
-        ("let r = r#\"open\"", "incomplete"),
+        ('let s = "open', "incomplete"),
+        ('let r = r#"open"', "incomplete"),
         ("/* open", "incomplete"),
         ("match x {\n    1 => (),", "incomplete"),
         ("f(1))", "invalid"),
@@ -230,7 +236,7 @@ def test_lsmagic_lists_every_magic_and_a_question_mark_explains_one(kernel: Conv
 
 
 def test_time_runs_the_code_and_tells_how_long(kernel: Conversation):
-    for code in ("%time let timed: i32 = 6 * 7;", "%%time\nlet timed: i32 = 6 * 7;\nprintln!(\"in it\");"):
+    for code in ("%time let timed: i32 = 6 * 7;", '%%time\nlet timed: i32 = 6 * 7;\nprintln!("in it");'):
         cell = kernel.run(code)
         assert cell.ok, cell.shown
         assert "wall time" in cell.text(), cell.shown
@@ -266,8 +272,8 @@ def test_a_percent_sign_in_rust_is_no_magic(kernel: Conversation):
         ("%render --preset huge --portrait a.png --speech b.wav", "huge", "draft"),
         ("%render --seed minus --portrait a.png --speech b.wav", "minus", ""),
         ('%render --portrait "a.png', '"a.png', ""),
-        ("%%render\nportrait = 3\nspeech = \"b.wav\"", "3", ""),
-        ("%%render\nportrait = \nspeech = \"b.wav\"", "", ""),
+        ('%%render\nportrait = 3\nspeech = "b.wav"', "3", ""),
+        ('%%render\nportrait = \nspeech = "b.wav"', "", ""),
         ("%lsmagic surplus", "surplus", ""),
     ],
 )
@@ -317,7 +323,9 @@ def test_a_late_second_client_is_served_too(kernel: Conversation):
     second.start_channels()
     try:
         second.wait_for_ready(timeout=60)
-        reply = second.execute_interactive("shared + 1", output_hook=lambda _: None, timeout=60, allow_stdin=False)
+        reply = second.execute_interactive(
+            "shared + 1", output_hook=lambda _: None, timeout=60, allow_stdin=False
+        )
         assert reply["content"]["status"] == "ok"
     finally:
         second.stop_channels()
