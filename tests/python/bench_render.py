@@ -46,11 +46,7 @@ def stages(events: list[dict[str, Any]]) -> dict[str, float]:
 
 def frames_of(events: list[dict[str, Any]]) -> float:
     """Frames drawn: the largest total that any step counts in frames."""
-    totals = [
-        event["total"]
-        for event in events
-        if event["event"] == "progress" and event["unit"].startswith("frame")
-    ]
+    totals = [event["total"] for event in events if event["event"] == "progress" and event["unit"].startswith("frame")]
     return max(totals, default=0.0)
 
 
@@ -74,9 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--preset", default="standard")
-    parser.add_argument(
-        "--portrait", type=pathlib.Path, default=material.FIXTURES / "portraits" / "astronaut.png"
-    )
+    parser.add_argument("--portrait", type=pathlib.Path, default=material.FIXTURES / "portraits" / "astronaut.png")
     parser.add_argument("--speech", type=pathlib.Path, help="default: 10 s of syllables made here")
     args = parser.parse_args()
     home = pathlib.Path(os.environ["SPINBOT_HOME"])

@@ -217,9 +217,7 @@ class Firefox(_Browser):
             return json.loads((self._profile / "WebDriverBiDiServer.json").read_text())["ws_port"]
 
         return self._patiently(
-            lambda: websocket.create_connection(
-                f"ws://127.0.0.1:{port()}/session", timeout=60, suppress_origin=True
-            )
+            lambda: websocket.create_connection(f"ws://127.0.0.1:{port()}/session", timeout=60, suppress_origin=True)
         )
 
     def _prepare(self) -> None:

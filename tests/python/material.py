@@ -51,9 +51,7 @@ def speechlike(rate: int) -> numpy.ndarray:
     time = numpy.arange(rate * 5) / rate
     swell = numpy.clip(numpy.sin(2 * numpy.pi * 4 * time), 0, 1)
     noise = numpy.random.default_rng(3).normal(0, 0.05, time.size)
-    return swell * (
-        0.3 * numpy.sin(2 * numpy.pi * 140 * time) + 0.1 * numpy.sin(2 * numpy.pi * 700 * time) + noise
-    )
+    return swell * (0.3 * numpy.sin(2 * numpy.pi * 140 * time) + 0.1 * numpy.sin(2 * numpy.pi * 700 * time) + noise)
 
 
 def write_wav(path: pathlib.Path, samples: numpy.ndarray, rate: int) -> None:

@@ -78,15 +78,9 @@ def test_a_render_shows_a_frame_then_progress_then_the_player_in_one_place(studi
     ids = {m["content"]["transient"].get("display_id") for m in displays}
     assert len(ids) == 1 and None not in ids, "everything is drawn in one place"
     assert displays[0]["msg_type"] == "display_data" and len(displays) >= 2
-    assert any("<img" in m["content"]["data"].get("text/html", "") for m in displays[:-1]), (
-        "no first frame was shown"
-    )
+    assert any("<img" in m["content"]["data"].get("text/html", "") for m in displays[:-1]), "no first frame was shown"
     final = displays[-1]["content"]["data"]
-    assert (
-        "<video" in final["text/html"]
-        and "controls" in final["text/html"]
-        and "<source" not in final["text/html"]
-    )
+    assert "<video" in final["text/html"] and "controls" in final["text/html"] and "<source" not in final["text/html"]
     assert final["text/plain"]
     assert len(final["text/html"]) < 2_000_000
     assert studio.value("hello.path().exists()") == "true"
@@ -128,9 +122,7 @@ def test_every_journal_is_numbered_monotone_and_ends_once(studio: Conversation, 
         assert len(ends) == 1 and events[-1]["event"] == ends[0], job
 
 
-def test_a_worker_killed_mid_render_fails_that_job_with_a_sentence_and_the_next_one_works(
-    studio: Conversation, home
-):
+def test_a_worker_killed_mid_render_fails_that_job_with_a_sentence_and_the_next_one_works(studio: Conversation, home):
     running = studio.send(LONG + " --seed 101")
     engine = Engine(home)
     worker = engine.worker_at_work()

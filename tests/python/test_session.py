@@ -55,11 +55,7 @@ def test_a_compile_error_has_its_carets_its_code_and_an_honest_status(
     assert code_of_error in cell.error, cell.error
     assert cell.reply["ename"] and cell.reply["evalue"] and cell.reply["traceback"]
     lines = cell.error.splitlines()
-    carets = [
-        i
-        for i, line in enumerate(lines)
-        if set("^") & set(line) and not set(line) - set(" |^-") or "^" in line
-    ]
+    carets = [i for i, line in enumerate(lines) if set("^") & set(line) and not set(line) - set(" |^-") or "^" in line]
     assert carets, cell.error
     under = next(i for i in carets)
     column = lines[under].index("^")
@@ -110,9 +106,7 @@ def test_a_display_is_replaced_in_place_also_from_a_later_cell(kernel: Conversat
     assert first.ok, first.shown
     assert first.kinds() == ["display_data", "display_data", "update_display_data"]
     assert first.displays("text/html") == ["new", "beside"]
-    shown, _, updated = (
-        m["content"]["transient"]["display_id"] for m in first.messages if "display" in m["msg_type"]
-    )
+    shown, _, updated = (m["content"]["transient"]["display_id"] for m in first.messages if "display" in m["msg_type"])
     assert shown == updated
     later = kernel.run('handle.update(Html("newer".into()));')
     assert later.ok and later.kinds() == ["update_display_data"], later.shown
@@ -129,9 +123,7 @@ def test_clear_output_clears_at_once_or_with_the_next_output(kernel: Conversatio
 
 
 def test_a_progress_bar_is_one_display_that_fills(kernel: Conversation):
-    cell = kernel.run(
-        "for _ in spinbot::progress(0..20) { std::thread::sleep(std::time::Duration::from_millis(30)); }"
-    )
+    cell = kernel.run("for _ in spinbot::progress(0..20) { std::thread::sleep(std::time::Duration::from_millis(30)); }")
     assert cell.ok, cell.shown
     kinds = cell.kinds()
     assert kinds[0] == "display_data" and set(kinds[1:]) == {"update_display_data"}
@@ -323,9 +315,7 @@ def test_a_late_second_client_is_served_too(kernel: Conversation):
     second.start_channels()
     try:
         second.wait_for_ready(timeout=60)
-        reply = second.execute_interactive(
-            "shared + 1", output_hook=lambda _: None, timeout=60, allow_stdin=False
-        )
+        reply = second.execute_interactive("shared + 1", output_hook=lambda _: None, timeout=60, allow_stdin=False)
         assert reply["content"]["status"] == "ok"
     finally:
         second.stop_channels()

@@ -49,9 +49,7 @@ def test_the_tour_runs_and_ends_with_a_video(warm):
     assert all(len(html) < 2_000_000 for html in videos)
     assert all(b.get("text/plain") for b in bundles if b), "every output has its plain text"
     original = nbformat.read(ROOT / "notebooks" / "tour.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in original.cells), (
-        "the tour itself is committed without outputs"
-    )
+    assert not any(cell.get("outputs") for cell in original.cells), "the tour itself is committed without outputs"
 
 
 def test_a_notebook_that_fails_stops_there_says_why_and_exits_with_an_error(warm, spinbot, tmp_path):
@@ -97,9 +95,7 @@ def test_the_html_of_a_notebook_stands_alone(warm, spinbot, tmp_path):
     assert "<b>bold</b>" in page.read_text()
 
 
-@pytest.mark.parametrize(
-    "content", [None, "", "{}", "[1]", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}']
-)
+@pytest.mark.parametrize("content", [None, "", "{}", "[1]", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
 def test_a_file_that_is_no_notebook_is_told_in_a_sentence(spinbot, tmp_path, content):
     path = tmp_path / "broken.ipynb"
     if content is not None:
