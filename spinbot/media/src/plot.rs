@@ -11,7 +11,7 @@ use std::sync::Once;
 
 /// Points of a series that are drawn; more would not be seen on 640 pixels.
 const MAX_POINTS: usize = 1000;
-/// Drawn this much larger and averaged down: plotters' bitmaps have no smooth lines of their own.
+/// Drawn twice as large and averaged down by [`halved`]: plotters' bitmaps have no smooth lines of their own.
 const FINE: u32 = 2;
 const FONT: &str = "DejaVu Sans";
 const INK: RGBColor = RGBColor(33, 37, 41);
@@ -102,7 +102,7 @@ impl Curves {
         self.draw(&mut buffer).map_err(|e| MediaError::encode("drawing a plot", e))?;
         let fine = RgbImage::from_raw(width, height, buffer)
             .ok_or_else(|| MediaError::shape("drawing a plot", "a buffer", format!("{width}x{height} px")))?;
-        Ok(image::imageops::thumbnail(&fine, self.size.0, self.size.1))
+        Ok(halved(&fine))
     }
 
     fn draw(&self, buffer: &mut [u8]) -> Result<(), Box<dyn std::error::Error + '_>> {
@@ -160,8 +160,12 @@ impl Curves {
                 chart.draw_series([Circle::new(point, px(3), colour.filled())])?;
             }
             let swatch = colour.stroke_width(px(2));
+            // Piece by piece: in a path of several pieces plotters lengthens sharp corners into spikes that
+            // are not in the data.
+            let line = colour.stroke_width(px(3) / 2);
+            let pieces = points.windows(2).map(|ends| PathElement::new([ends[0], ends[1]], line));
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(px(3) / 2)))?
+                .draw_series(pieces)?
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + (16 * FINE) as i32, y)], swatch));
         }
@@ -233,6 +237,24 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         }
     }
     kept
+}
+
+/// The picture at half its size, each pixel the mean of four.
+fn halved(fine: &RgbImage) -> RgbImage {
+    let (width, height) = (fine.width() / 2, fine.height() / 2);
+    let row = fine.width() as usize * 3;
+    let mut small = RgbImage::new(width, height);
+    for (line, pair) in small.chunks_exact_mut(width as usize * 3).zip(fine.as_raw().chunks_exact(row * 2)) {
+        let (upper, lower) = pair.split_at(row);
+        for ((pixel, a), b) in line.chunks_exact_mut(3).zip(upper.chunks_exact(6)).zip(lower.chunks_exact(6))
+        {
+            for c in 0..3 {
+                let sum = u16::from(a[c]) + u16::from(a[c + 3]) + u16::from(b[c]) + u16::from(b[c + 3]);
+                pixel[c] = ((sum + 2) / 4) as u8;
+            }
+        }
+    }
+    small
 }
 
 /// The corner with the fewest points, where the names of the series hide the least.

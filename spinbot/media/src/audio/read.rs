@@ -10,7 +10,7 @@ use symphonia::core::audio::{SampleBuffer, SignalSpec};
 use symphonia::core::codecs::{CODEC_TYPE_NULL, CODEC_TYPE_OPUS, DecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::{Limit, MetadataOptions};
 use symphonia::core::probe::Hint;
 
@@ -67,7 +67,12 @@ pub fn read_bytes(bytes: Vec<u8>, label: &str, caps: &AudioCaps) -> Result<Clip>
         return Err(source::wrong_kind(label, content, "sound"));
     }
     let length = bytes.len() as u64;
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
+    // Of a seekable Ogg symphonia wants to see the last page first, which one cut short does not have.
+    let ogg = bytes.starts_with(b"OggS");
+    let bytes = Cursor::new(bytes);
+    let bytes: Box<dyn MediaSource> =
+        if ogg { Box::new(ReadOnlySource::new(bytes)) } else { Box::new(bytes) };
+    let stream = MediaSourceStream::new(bytes, Default::default());
     let formats = FormatOptions { enable_gapless: true, ..Default::default() };
     // Cover pictures and tags are not wanted: a small limit keeps a hostile tag from being loaded.
     let metadata = MetadataOptions {

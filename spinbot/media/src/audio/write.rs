@@ -10,8 +10,8 @@ use flacenc::error::Verify;
 pub(crate) const FLAC_BLOCK: usize = 4096;
 /// Longest clip shown in a notebook as WAV.
 const INLINE_WAV_SECONDS: f64 = 3.0;
-/// Rates for MP3, ascending. Those below 16 kHz (MPEG 2.5) come out of shine-rs at the wrong pitch.
-const MP3_RATES: [u32; 6] = [16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+/// Rates MP3 knows, ascending.
+const MP3_RATES: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 
 /// A clip's samples as 16-bit integers, clipped at full scale; a NaN becomes 0. `to_i16` and the division by
 /// 32768 of every decoder are inverse to each other.
@@ -88,7 +88,12 @@ pub(crate) fn flac_frames(clip: &Clip) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     let stream = flac_stream(clip)?;
     let frames =
         (0..stream.frame_count()).filter_map(|i| stream.frame(i)).map(bits).collect::<Result<_>>()?;
-    Ok((bits(stream.stream_info())?, frames))
+    let mut stream_info = bits(stream.stream_info())?;
+    // flacenc counts the short last block into the smallest, which RFC 9639 (8.2) leaves out; readers then take
+    // the stream for one of varying blocks and fail.
+    let block = (FLAC_BLOCK as u16).to_be_bytes();
+    stream_info[..4].copy_from_slice(&[block, block].concat());
+    Ok((stream_info, frames))
 }
 
 fn flac_stream(clip: &Clip) -> Result<Stream> {

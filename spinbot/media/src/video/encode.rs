@@ -65,7 +65,9 @@ impl Encoder {
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .complexity(Complexity::Medium)
-            .rate_control_mode(RateControlMode::Quality)
+            // With smallest and largest quantiser equal every mode codes the same bytes; this one, unlike
+            // Quality, writes no warning about frame skipping to stderr for each video.
+            .rate_control_mode(RateControlMode::Bufferbased)
             .qp(QpRange::new(quantizer, quantizer))
             // Not reached at a fixed quantiser, but it must not be the default's 120 kbit/s either.
             .bitrate(BitRate::from_bps(4_000_000))

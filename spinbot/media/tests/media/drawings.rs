@@ -98,6 +98,24 @@ fn one_spike_among_fifty_thousand_points_is_seen() {
 }
 
 #[test]
+fn a_sharp_corner_is_drawn_no_higher_than_it_is() {
+    // Teeth between 0.4 and 0.6 on an axis from 0 to 1; nothing blue may lie near the upper edge.
+    let mut teeth: Vec<_> =
+        (0..900).map(|i| (f64::from(i), 0.4 + 0.2 * f64::from(i * 37 % 11) / 10.0)).collect();
+    let frame = vec![(0.0, 0.0), (0.0, 1.0)];
+    teeth[0].1 = 0.5;
+    let picture = Curves::new("").series("teeth", teeth).series("frame", frame).render().unwrap();
+    let blue = |p: &image::Rgb<u8>| p.0[2] > 120 && p.0[0] < 60;
+    let rows: Vec<_> = picture
+        .enumerate_pixels()
+        .filter(|(x, _, p)| (80..500).contains(x) && blue(p))
+        .map(|(_, y, _)| y)
+        .collect();
+    let (top, bottom) = (rows.iter().min().unwrap(), rows.iter().max().unwrap());
+    assert!(bottom - top < 75, "rows {top} to {bottom} of 320 for a fifth of the axis");
+}
+
+#[test]
 #[ignore = "writes pictures to look at into the folder SPINBOT_LOOK names"]
 fn pictures_to_look_at() {
     let folder = std::path::PathBuf::from(std::env::var("SPINBOT_LOOK").unwrap());

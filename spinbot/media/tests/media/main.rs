@@ -26,9 +26,16 @@ pub fn tone(hertz: f64, seconds: f64, rate: u32) -> Clip {
     )
 }
 
-/// How often a clip crosses zero upwards, a second.
+/// How often a second the middle half of a clip rises from below -0.02 to above 0.02: the edges may hold what a
+/// coder adds, and the hiss of its silence does not count.
 pub fn pitch(clip: &Clip) -> f64 {
-    clip.samples.windows(2).filter(|w| w[0] <= 0.0 && w[1] > 0.0).count() as f64 / clip.seconds()
+    let middle = &clip.samples[clip.samples.len() / 4..clip.samples.len() * 3 / 4];
+    let (mut low, mut count) = (true, 0);
+    for sample in middle {
+        count += u32::from(low && *sample > 0.02);
+        low = if low { *sample <= 0.02 } else { *sample < -0.02 };
+    }
+    f64::from(count) * f64::from(clip.rate) / middle.len() as f64
 }
 
 /// Peak signal to noise ratio in dB.

@@ -250,8 +250,9 @@ fn a_notebook_gets_wav_when_short_and_mp3_when_long() {
         let back = read(bytes).unwrap();
         assert!(
             (back.seconds() - 4.0).abs() < 0.2 && (pitch(&back) - 440.0).abs() < 10.0,
-            "{rate}: {}",
-            back.seconds()
+            "{rate}: {} s, {} Hz",
+            back.seconds(),
+            pitch(&back)
         );
     }
 }
