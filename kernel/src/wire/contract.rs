@@ -37,12 +37,9 @@ pub(crate) struct CellError {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ExecuteOutcome {
     /// It ran. `pages` are shown in the front end's pager, if it has one.
-    Ok {
-        pages: Vec<Bundle>,
-    },
+    Ok { pages: Vec<Bundle> },
+    /// It went wrong. Cells queued behind it are then aborted by the wire.
     Error(CellError),
-    /// It was never begun.
-    Aborted,
 }
 
 impl ExecuteOutcome {
@@ -67,7 +64,6 @@ pub(crate) enum Completeness {
         indent: String,
     },
     Invalid,
-    Unknown,
 }
 
 /// Words that fit at the cursor. Offsets are bytes into the code.

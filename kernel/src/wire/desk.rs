@@ -187,7 +187,6 @@ fn is_complete(quick: &dyn Quick, content: &Value) -> serde_json::Result<Value> 
         Completeness::Complete => json!({"status": "complete"}),
         Completeness::Incomplete { indent } => json!({"status": "incomplete", "indent": indent}),
         Completeness::Invalid => json!({"status": "invalid"}),
-        Completeness::Unknown => json!({"status": "unknown"}),
     })
 }
 

@@ -134,7 +134,6 @@ impl Executor {
                 });
                 (true, reply)
             }
-            ExecuteOutcome::Aborted => (false, aborted(*count)),
         }
     }
 

@@ -88,7 +88,7 @@ pub(crate) async fn serve(connection_file: &Path, kernel: Kernel) -> anyhow::Res
         quick,
         interrupt: interrupt.clone(),
         history,
-        counters,
+        counters: counters.clone(),
         jobs,
         leave,
         rust_version,
@@ -117,6 +117,9 @@ pub(crate) async fn serve(connection_file: &Path, kernel: Kernel) -> anyhow::Res
     tokio::time::sleep(Duration::from_millis(30)).await;
     for task in tasks {
         task.abort();
+    }
+    if let Some(summary) = counters.summary() {
+        refusals::log(&format!("in its life: {summary}"));
     }
     // Polled, not joined: a runtime that is dropped would wait for a join that never ends.
     let begin = std::time::Instant::now();

@@ -47,6 +47,19 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// What came to nothing, in a line; None if nothing did.
+    pub(super) fn summary(&self) -> Option<String> {
+        let all = [
+            (&self.forged, "forged messages"),
+            (&self.malformed, "malformed messages"),
+            (&self.unknown, "unknown requests"),
+            (&self.dropped, "dropped outputs"),
+        ];
+        let some = all.iter().filter(|(count, _)| count.total() > 0);
+        let parts: Vec<String> = some.map(|(count, what)| format!("{} {what}", count.total())).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
     pub(super) fn refuse(&self, channel: &str, refusal: &Refusal) {
         let counter = match refusal {
             Refusal::Forged => &self.forged,
