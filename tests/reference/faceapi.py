@@ -4,7 +4,9 @@
 
 MODEL_FOLDER is `package/model` of the npm package @vladmandic/face-api 1.7.15 (`npm pack` fetches it); needs numpy
 and Pillow. Written from the package's TypeScript sources (tinyYolov2/, faceFeatureExtractor/, faceLandmarkNet/),
-not from the Rust code: nothing here is shared with the port but the resize's definition.
+not from the Rust code: nothing here is shared with the port but the resize's definition. Checked once against the
+package itself, run in Node on TensorFlow.js' CPU backend with the same resized inputs: score and box agree to 1e-5,
+the landmarks to 7e-5 pixels.
 """
 
 import json
@@ -73,8 +75,9 @@ def pad_same(x, stride):
 
 
 def max_pool(x, stride):
-    if stride == 1:
-        x = np.pad(x, [(0, 1), (0, 1), (0, 0)], constant_values=-np.inf)
+    """SAME for a 2x2 window."""
+    pads = [(0, (math.ceil(size / stride) - 1) * stride + 2 - size) for size in x.shape[:2]]
+    x = np.pad(x, [*pads, (0, 0)], constant_values=-np.inf)
     return windows(x, 2, stride).max(axis=(-1, -2))
 
 
@@ -100,7 +103,7 @@ def detect(weights, picture, input_size=416, threshold=0.5):
     square = np.pad(picture, [(0, side - height), (0, side - width), (0, 0)])
     x = (resize_square(square, input_size) - np.array([117.001, 114.697, 97.404], np.float32)) / np.float32(255)
     one = [(1, 1), (1, 1), (0, 0)]
-    x = leaky(conv(np.pad(x, one), weights["conv0/filters"], weights["conv0/bias"], 1))
+    x = leaky(conv(x, weights["conv0/filters"], weights["conv0/bias"], 1))
     for layer in range(1, 6):
         x = leaky(separable(np.pad(max_pool(x, 2), one), weights, f"conv{layer}", 1))
     cells = conv(max_pool(x, 1), weights["conv8/filters"], weights["conv8/bias"], 1)

@@ -14,7 +14,9 @@ pub(crate) fn run(recipe: Recipe, files: &[Vec<u8>]) -> Result<Vec<u8>, String> 
     match (recipe, files) {
         (Recipe::Join, files) => Ok(files.concat()),
         (Recipe::FaceApi, [listing, weights]) => face_api(listing, weights),
-        (Recipe::FaceApi, _) => Err(format!("expected a weight list and its bytes, got {} files", files.len())),
+        (Recipe::FaceApi, _) => {
+            Err(format!("expected a weight list and its bytes, got {} files", files.len()))
+        }
     }
 }
 

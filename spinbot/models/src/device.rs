@@ -128,7 +128,9 @@ mod tests {
             let parsed: DeviceChoice = typed.parse().unwrap();
             assert_eq!((parsed, parsed.to_string().as_str()), (choice, shown));
         }
-        for typed in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:1.5", "cuda:99999999999999999999", "cpu:0"] {
+        for typed in
+            ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:1.5", "cuda:99999999999999999999", "cpu:0"]
+        {
             let error = typed.parse::<DeviceChoice>().unwrap_err();
             assert!(error.to_string().contains("expected auto, cpu"), "{typed}: {error}");
         }

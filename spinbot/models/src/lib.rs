@@ -4,6 +4,7 @@
 //! it bytes and take numbers back.
 //!
 //! - [`manifest`]: which models there are, under which licence, from which package;
+//! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
 //! - [`faces`]: faces and their landmarks.
 //!
@@ -17,14 +18,20 @@
 //! # Ok::<(), spinbot_models::ModelError>(())
 //! ```
 
+mod added;
+mod archive;
 mod convert;
 mod device;
 mod embedded;
 mod error;
 pub mod faces;
+mod fetch;
 mod hash;
 pub mod manifest;
+mod store;
 
+pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};
 pub use error::{ModelError, Result};
 pub use manifest::model_hash;
+pub use store::{ModelStatus, Place, PullProgress, Store, Verified};

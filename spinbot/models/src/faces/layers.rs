@@ -182,7 +182,8 @@ mod tests {
             let kernels = Tensor::randn(0.0_f32, 1.0, (4, 1, 3, 3), &Device::Cpu).unwrap();
             let fast = depthwise(&x, &kernels, stride).unwrap();
             let grouped = x.conv2d(&kernels, 0, stride, 1, 4).unwrap();
-            let apart = (&fast - grouped).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let apart =
+                (&fast - grouped).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(apart < 1e-5, "stride {stride}, {h}x{w}: {apart}");
         }
     }

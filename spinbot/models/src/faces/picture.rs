@@ -57,7 +57,13 @@ impl<'a> Picture<'a> {
     ///
     /// The resize is bilinear with pixel centres at half coordinates; when it shrinks, the triangle widens to
     /// the shrink factor (as PIL's BILINEAR does), so that a large photo is averaged and not sampled in dots.
-    pub(crate) fn square(&self, crop: Crop, side_before: usize, offset: (usize, usize), side: usize) -> Square {
+    pub(crate) fn square(
+        &self,
+        crop: Crop,
+        side_before: usize,
+        offset: (usize, usize),
+        side: usize,
+    ) -> Square {
         let columns = taps(crop.w, side_before, offset.0, side);
         let rows = taps(crop.h, side_before, offset.1, side);
         // Across first: one row of the crop at a time, only those that some output row needs.

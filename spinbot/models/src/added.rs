@@ -1,0 +1,105 @@
+//! The user's own weight files: which formats are taken, and the list of them. Files are named, never copied.
+
+use crate::error::{ModelError, Result};
+use crate::hash;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A weight file of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedModel {
+    /// Its id, made from the file's name.
+    pub id: String,
+    /// Where it lies, absolute.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 when it was added, hex.
+    pub sha256: String,
+}
+
+/// The largest safetensors header that is believed (the format's own limit).
+const MAX_HEADER: u64 = 100_000_000;
+
+pub(crate) fn list_file(folder: &Path) -> PathBuf {
+    folder.join("added.json")
+}
+
+/// The models added to the store in that folder.
+pub(crate) fn read(folder: &Path) -> Result<Vec<AddedModel>> {
+    let path = list_file(folder);
+    match std::fs::read(&path) {
+        Ok(json) => serde_json::from_slice(&json)
+            .map_err(|e| ModelError::Listing { what: path.display().to_string(), reason: e.to_string() }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(ModelError::Io { doing: "reading", path, source }),
+    }
+}
+
+/// The file as a model, and the list with it in as JSON. Adding a path again replaces its entry; `taken` ids and
+/// those of other files get a number behind.
+pub(crate) fn with(folder: &Path, path: &Path, taken: &[&str]) -> Result<(AddedModel, Vec<u8>)> {
+    let path = path.canonicalize().map_err(ModelError::io("opening", path))?;
+    check_format(&path)?;
+    let mut list = read(folder)?;
+    list.retain(|model| model.path != path);
+    let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
+    let stem: String = stem
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_alphanumeric() || "._".contains(c) { c } else { '-' })
+        .collect();
+    let free = |id: &String| !taken.contains(&id.as_str()) && list.iter().all(|model| model.id != *id);
+    let numbered = (2_usize..).map(|n| format!("{stem}-{n}"));
+    // The list is finite, so some number is free.
+    let id = std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem);
+    let bytes = path.metadata().map_err(ModelError::io("reading", &path))?.len();
+    let model = AddedModel { id, sha256: hash::of_file(&path)?, bytes, path };
+    list.push(model.clone());
+    let json = serde_json::to_vec_pretty(&list).map_err(|e| ModelError::Listing {
+        what: list_file(folder).display().to_string(),
+        reason: e.to_string(),
+    })?;
+    Ok((model, json))
+}
+
+/// Takes safetensors and GGUF by extension and first bytes; anything else is refused with how to convert it.
+fn check_format(path: &Path) -> Result<()> {
+    let refuse = |reason: &str, convert: &str| {
+        Err(ModelError::Format { path: path.to_owned(), reason: reason.into(), convert: convert.into() })
+    };
+    let to_safetensors = "convert it where you trust it: python3 -c \"import torch, safetensors.torch as s; \
+                          s.save_file(torch.load('IN', weights_only=True), 'OUT.safetensors')\"";
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("safetensors") => {
+            let start = first_bytes::<9>(path)?;
+            let length = path.metadata().map_err(ModelError::io("reading", path))?.len();
+            let header = u64::from_le_bytes(std::array::from_fn(|n| start[n]));
+            if header > MAX_HEADER || header.saturating_add(8) > length || start[8] != b'{' {
+                return refuse("it is named .safetensors but does not begin like one", "download it again");
+            }
+            Ok(())
+        }
+        Some("gguf") if first_bytes::<4>(path)? == *b"GGUF" => Ok(()),
+        Some("gguf") => refuse("it is named .gguf but does not begin like one", "download it again"),
+        Some("pt" | "pth" | "ckpt" | "bin" | "pkl") => {
+            refuse("pickled weights can run code when they are read, so they are not read", to_safetensors)
+        }
+        Some("onnx" | "tflite" | "h5" | "pb") => {
+            refuse("this format is not read", "look for the same model as safetensors or GGUF")
+        }
+        _ => refuse("it is neither .safetensors nor .gguf", "look for the same model as safetensors or GGUF"),
+    }
+}
+
+/// The first bytes of a file; zeros where it is shorter.
+fn first_bytes<const N: usize>(path: &Path) -> Result<[u8; N]> {
+    let file = File::open(path).map_err(ModelError::io("opening", path))?;
+    let mut start = Vec::with_capacity(N);
+    file.take(N as u64).read_to_end(&mut start).map_err(ModelError::io("reading", path))?;
+    start.resize(N, 0);
+    Ok(std::array::from_fn(|n| start[n]))
+}

