@@ -65,7 +65,10 @@ impl Wander {
     }
 
     pub(crate) fn at(&self, seconds: f32) -> f32 {
-        self.0.iter().map(|(hz, size, phase)| size * (std::f32::consts::TAU * hz * seconds + phase).sin()).sum()
+        self.0
+            .iter()
+            .map(|(hz, size, phase)| size * (std::f32::consts::TAU * hz * seconds + phase).sin())
+            .sum()
     }
 }
 

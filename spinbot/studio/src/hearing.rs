@@ -45,10 +45,8 @@ impl Hearing {
         // At least 9 dB above the noise, at most 32 dB below the loudest.
         let threshold = (quiet + 9.0).max(top - 32.0).min(top - 6.0);
         let near = |x: f32, low: f32, high: f32| ((x - low) / (high - low)).clamp(0.0, 1.0);
-        let active: Vec<f32> = bands
-            .iter()
-            .map(|b| near(b.voice.max(b.hiss + 4.0), threshold - 2.0, threshold + 4.0))
-            .collect();
+        let active: Vec<f32> =
+            bands.iter().map(|b| near(b.voice.max(b.hiss + 4.0), threshold - 2.0, threshold + 4.0)).collect();
         let speech = smooth(&active, 0.03);
         let voiced: Vec<usize> = (0..bands.len()).filter(|&i| voice[i] > threshold + 3.0).collect();
         let over = |value: &dyn Fn(&Bands) -> f32| -> Vec<f32> {
@@ -59,11 +57,8 @@ impl Hearing {
         let heard: Vec<f32> = voiced.iter().map(|&i| voice[i]).collect();
         let (soft, strong) = (threshold - 1.0, percentile(&heard, 0.93).max(threshold + 8.0));
         let loud = voice.iter().map(|&v| near(v, soft, strong)).collect();
-        let hiss: Vec<f32> = bands
-            .iter()
-            .zip(&active)
-            .map(|(b, a)| near(b.hiss - b.voice, -6.0, 4.0) * a)
-            .collect();
+        let hiss: Vec<f32> =
+            bands.iter().zip(&active).map(|(b, a)| near(b.hiss - b.voice, -6.0, 4.0) * a).collect();
         let front = over(&|b| b.front - b.back);
         let front: Vec<f32> = front
             .iter()
@@ -84,9 +79,8 @@ fn closures(bands: &[Bands], threshold: f32) -> Vec<f32> {
     let side = 9;
     for i in side..n.saturating_sub(side) {
         let here = bands[i].voice;
-        let around = |range: std::ops::Range<usize>| {
-            bands[range].iter().map(|b| b.voice).fold(FLOOR, f32::max)
-        };
+        let around =
+            |range: std::ops::Range<usize>| bands[range].iter().map(|b| b.voice).fold(FLOOR, f32::max);
         let (before, after) = (around(i - side..i), around(i + 1..i + side + 1));
         let least = bands[i - 2..i + 3].iter().map(|b| b.voice).fold(f32::MAX, f32::min);
         let depth = before.min(after) - here;
@@ -127,8 +121,15 @@ fn analyse(samples: &[f32], rate: u32) -> Vec<Bands> {
         .collect();
     let count = (samples.len() as f32 / rate_hz * RATE as f32).ceil() as usize + 1;
     let bin = |hz: f32| ((hz / rate_hz * size as f32) as usize).min(output.len());
-    let edges = [(300.0, 3500.0), (200.0, 480.0), (520.0, 1100.0), (300.0, 1100.0), (1500.0, 3500.0), (4000.0, 8000.0)]
-        .map(|(low, high)| (bin(low), bin(high)));
+    let edges = [
+        (300.0, 3500.0),
+        (200.0, 480.0),
+        (520.0, 1100.0),
+        (300.0, 1100.0),
+        (1500.0, 3500.0),
+        (4000.0, 8000.0),
+    ]
+    .map(|(low, high)| (bin(low), bin(high)));
     let mut all = Vec::with_capacity(count);
     for i in 0..count {
         let start = (i as f32 / RATE as f32 * rate_hz) as isize - (window / 2) as isize;

@@ -47,7 +47,13 @@ impl Landmarks {
                 let steps = (b[0] - a[0]).hypot(b[1] - a[1]).max(1.0) * 2.0;
                 for k in 0..=steps as u32 {
                     let t = k as f32 / steps;
-                    dot(&mut out, [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t], 0.5 * size, [120, 220, 255], 0.5);
+                    dot(
+                        &mut out,
+                        [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t],
+                        0.5 * size,
+                        [120, 220, 255],
+                        0.5,
+                    );
                 }
             }
             for p in points {
@@ -66,7 +72,8 @@ fn dot(picture: &mut RgbImage, at: [f32; 2], radius: f32, colour: [u8; 3], stren
         for x in cx - reach..=cx + reach {
             let far = (x as f32 + 0.5 - at[0]).hypot(y as f32 + 0.5 - at[1]);
             let cover = strength * (radius + 0.5 - far).clamp(0.0, 1.0);
-            let inside = (0..i64::from(picture.width())).contains(&x) && (0..i64::from(picture.height())).contains(&y);
+            let inside =
+                (0..i64::from(picture.width())).contains(&x) && (0..i64::from(picture.height())).contains(&y);
             if cover > 0.0 && inside {
                 let pixel = picture.get_pixel_mut(x as u32, y as u32);
                 for (p, c) in pixel.0.iter_mut().zip(colour) {

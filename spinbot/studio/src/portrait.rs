@@ -5,6 +5,7 @@
 
 mod cavity;
 mod field;
+mod fill;
 mod geometry;
 mod head;
 mod lids;
@@ -20,11 +21,13 @@ use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
 use mouth::Mouth;
-use raster::{Colour, Raster, mix, scaled};
+use raster::{Colour, Raster, mix, scaled, tinted};
 
 /// A photo ready to be moved.
 pub(crate) struct Portrait {
     photo: Raster,
+    /// The photo without what its lips show between them.
+    skin: Raster,
     /// The photo's own bytes: what does not move is copied from here.
     still: Vec<u8>,
     lips: Lips,
@@ -79,8 +82,10 @@ impl Portrait {
             let p = middle(points[a], points[b]);
             photo.linear(p[0], p[1])
         });
-        let skin = std::array::from_fn(|k| cheeks.iter().map(|c| c[k]).sum::<f32>() / 4.0);
-        let cavity = Cavity::new(&lips, skin);
+        let cheek = std::array::from_fn(|k| cheeks.iter().map(|c| c[k]).sum::<f32>() / 4.0);
+        let lip = lips.axes.point(0.0, (lips.lower_inner.at(0.0) + lips.lower_outer.at(0.0)) / 2.0);
+        let cavity = Cavity::new(&lips, cheek, photo.linear(lip[0], lip[1]));
+        let skin = fill::without_mouth(&photo, &lips);
         let head = Head::new(points);
         let controls = controls(points, &lips);
         let rest: Vec<Point> = controls.iter().map(|c| c.rest).collect();
@@ -95,7 +100,7 @@ impl Portrait {
             let last = shares[row..].iter().rposition(moves).map_or(first, |x| x + 1);
             moving.push(first..last);
         }
-        Portrait { photo, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
+        Portrait { photo, skin, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
     }
 
     /// Draws one frame into `out`, as many bytes as the photo had.
@@ -129,10 +134,10 @@ impl Portrait {
         if let Some(lip) = mouth.pixel(&self.lips, p) {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
-            let light = 1.0 - w * (1.0 - lip.light);
             let mut colour = [0.0; 4];
             if lip.inside < 1.0 {
-                colour = scaled(self.photo.cubic(source[0], source[1]), light);
+                let light = mix([1.0; 4], lip.light, w);
+                colour = tinted(self.skin.cubic(source[0], source[1]), light);
             }
             if lip.inside > 0.0 {
                 colour = mix(colour, self.cavity.colour(&self.photo, &self.lips, mouth, p), lip.inside);
@@ -146,15 +151,13 @@ impl Portrait {
                     continue;
                 }
                 if let Some(pixel) = lid.pixel(skin, shut) {
-                    let drawn = scaled(self.photo.cubic(pixel.source[0], pixel.source[1]), pixel.light);
-                    if pixel.cover >= 1.0 {
-                        return drawn;
-                    }
-                    return mix(self.photo.cubic(skin[0], skin[1]), drawn, pixel.cover);
+                    let eye = scaled(self.photo.cubic(skin[0], skin[1]), pixel.under);
+                    let lid = self.photo.cubic(pixel.source[0], pixel.source[1]);
+                    return mix(eye, scaled(lid, pixel.light), pixel.cover);
                 }
             }
         }
-        self.photo.cubic(skin[0], skin[1])
+        self.skin.cubic(skin[0], skin[1])
     }
 
     fn displacement(&self, control: &Control, mouth: &Mouth, frame: &MotionFrame) -> Point {
@@ -174,9 +177,8 @@ impl Portrait {
 
 /// The box of skin that moves, with room around the face.
 fn face_box(points: &[Point; 68], eyes: f32) -> [f32; 4] {
-    let fold = |axis: usize, pick: fn(f32, f32) -> f32, from: f32| {
-        points.iter().map(|p| p[axis]).fold(from, pick)
-    };
+    let fold =
+        |axis: usize, pick: fn(f32, f32) -> f32, from: f32| points.iter().map(|p| p[axis]).fold(from, pick);
     [
         fold(0, f32::min, f32::MAX) - 0.25 * eyes,
         fold(1, f32::min, f32::MAX) - 0.45 * eyes,
@@ -204,7 +206,10 @@ fn controls(points: &[Point; 68], lips: &Lips) -> Vec<Control> {
         let u = Curve::u(i);
         all.push(Control { rest: lips.axes.point(u, lips.upper_outer.0[i]), follows: Follows::UpperLip(u) });
         if k > 0 && k < 8 {
-            all.push(Control { rest: lips.axes.point(u, lips.lower_outer.0[i]), follows: Follows::LowerLip(u) });
+            all.push(Control {
+                rest: lips.axes.point(u, lips.lower_outer.0[i]),
+                follows: Follows::LowerLip(u),
+            });
         }
     }
     all

@@ -107,8 +107,13 @@ const fn entry<P: Run>() -> Entry {
 }
 
 /// The one list of steps.
-const STEPS: &[Entry] =
-    &[entry::<ReadPortrait>(), entry::<ReadSpeech>(), entry::<Drive>(), entry::<Animate>(), entry::<Encode>()];
+const STEPS: &[Entry] = &[
+    entry::<ReadPortrait>(),
+    entry::<ReadSpeech>(),
+    entry::<Drive>(),
+    entry::<Animate>(),
+    entry::<Encode>(),
+];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];
     let mut at = 1;

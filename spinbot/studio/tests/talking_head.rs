@@ -2,6 +2,8 @@
 //!
 //! `SPINBOT_TEST_OUT=DIR` keeps every output in DIR to be looked at.
 
+#![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
+
 use serde_json::Value;
 use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_media::{RgbImage, audio, mp4, video};
@@ -161,12 +163,8 @@ fn lagged(seen: &[f64], wanted: &[f64], lag: isize) -> f64 {
 #[test]
 fn a_photo_says_a_sentence_and_its_lips_follow() {
     let chain = Chain::new("square");
-    let told = chain.render(
-        fixture("portraits/astronaut.png"),
-        fixture("voices/1688-142285-0002.flac"),
-        512,
-        false,
-    );
+    let told =
+        chain.render(fixture("portraits/astronaut.png"), fixture("voices/1688-142285-0002.flac"), 512, false);
     assert_eq!(told.previews, ["first_frame"]);
 
     let motion: Motion = serde_json::from_slice(&chain.bytes("motion")).unwrap();
@@ -188,8 +186,7 @@ fn a_photo_says_a_sentence_and_its_lips_follow() {
     let shuffled: Vec<f64> = (0..wanted.len()).map(|i| wanted[(i * 37 + 11) % wanted.len()]).collect();
     let control = correlation(&seen, &shuffled).abs();
     let mean_where = |keep: &dyn Fn(f64) -> bool| {
-        let kept: Vec<f64> =
-            seen.iter().zip(&wanted).filter(|(_, w)| keep(**w)).map(|(s, _)| *s).collect();
+        let kept: Vec<f64> = seen.iter().zip(&wanted).filter(|(_, w)| keep(**w)).map(|(s, _)| *s).collect();
         assert!(kept.len() >= 5, "too few frames to compare");
         kept.iter().sum::<f64>() / kept.len() as f64
     };

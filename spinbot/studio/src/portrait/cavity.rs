@@ -4,12 +4,14 @@
 use super::geometry::Point;
 use super::lips::Lips;
 use super::mouth::Mouth;
-use super::raster::{Colour, Raster, luma, mix, scaled, smoothstep};
+use super::raster::{Colour, Raster, luma, mix, scaled, smoothstep, tinted};
 
 /// The inside of one photo's mouth.
 pub(crate) struct Cavity {
     dark: Colour,
     tongue: Colour,
+    /// The inside of the lower lip, in the shade.
+    lining: Colour,
     teeth: Teeth,
 }
 
@@ -21,8 +23,8 @@ enum Teeth {
 }
 
 impl Cavity {
-    /// Tones it to the photo; `skin` is the colour of the cheeks.
-    pub(crate) fn new(lips: &Lips, skin: Colour) -> Self {
+    /// Tones it to the photo; `skin` is the colour of the cheeks, `lip` of the lower lip.
+    pub(crate) fn new(lips: &Lips, skin: Colour, lip: Colour) -> Self {
         let light = (luma(skin) / 190.0).clamp(0.15, 1.15);
         let warmth = |c: Colour| {
             // A grey photo keeps a grey mouth.
@@ -36,9 +38,11 @@ impl Cavity {
             let colour = warmth(scaled([226.0, 216.0, 202.0, 0.0], light));
             Teeth::Drawn { colour, height: 0.26 * lips.axes.half }
         };
+        let tongue = warmth(scaled([158.0, 82.0, 84.0, 0.0], light));
         Cavity {
             dark: warmth(scaled([46.0, 20.0, 22.0, 0.0], light)),
-            tongue: warmth(scaled([158.0, 82.0, 84.0, 0.0], light)),
+            lining: mix(scaled(lip, 0.55), scaled(tongue, 0.75), 0.7),
+            tongue,
             teeth,
         }
     }
@@ -51,13 +55,15 @@ impl Cavity {
         let (upper, lower) = (mouth.upper_inner.at(u), mouth.lower_inner.at(u));
         let open = (lower - upper).max(1.0);
         let below = v - upper;
-        // Behind: darkest in the middle, a little light on the lower lip's inside.
-        let mut colour = scaled(self.dark, 0.6 + 0.4 * smoothstep(0.55, 1.0, below / open));
-        let room = smoothstep(0.12, 0.34, mouth.opening / half);
-        let rise = 1.0 - (u / 0.62).powi(2) - ((lower - v) / (0.42 * mouth.opening + 1.0)).powi(2);
-        let tongue = room * smoothstep(0.0, 0.55, rise);
-        let groove = 1.0 - 0.12 * (-(u / 0.06).powi(2)).exp();
-        colour = mix(colour, scaled(self.tongue, 0.5 + 0.3 * rise.max(0.0) * groove), 0.85 * tongue);
+        // Behind: darkest in the middle; the lower lip's wet inside catches some light.
+        let mut colour = scaled(self.dark, 0.7 + 0.5 * smoothstep(0.4, 1.0, below / open));
+        let room = smoothstep(0.10, 0.30, mouth.opening / half);
+        let rise = 1.0 - (u / 0.66).powi(2) - ((lower - v) / (0.46 * mouth.opening + 1.0)).powi(2);
+        let groove = 1.0 - 0.10 * (-(u / 0.07).powi(2)).exp();
+        let back = 0.42 + 0.36 * smoothstep(0.0, 0.5, (lower - v) / (0.46 * mouth.opening + 1.0));
+        colour = mix(colour, scaled(self.tongue, back * groove), 0.8 * room * smoothstep(0.0, 0.7, rise));
+        let lining = smoothstep(0.13 * half, 0.0, lower - v);
+        colour = mix(colour, self.lining, 0.75 * lining);
         // The teeth, in the axes of the photo.
         let (rest_u, rest_v) = lips.axes.local(p);
         let (tooth, cover) = match &self.teeth {
@@ -66,10 +72,12 @@ impl Cavity {
         };
         let cast = 0.52 + 0.48 * smoothstep(-0.02 * half, 0.14 * half, below);
         let sides = 1.0 - 0.35 * u * u;
-        colour = mix(colour, scaled(tooth, cast * sides), cover);
-        // Lips throw a soft shadow all round the opening.
-        let edge = below.min(lower - v).max(0.0);
-        scaled(colour, 0.72 + 0.28 * smoothstep(0.0, 0.05 * half, edge))
+        // Shade in a mouth is warm: light reaches it by way of lips and gums.
+        let shade = cast * sides;
+        let warm = [shade, shade * (0.92 + 0.08 * shade), shade * (0.86 + 0.14 * shade), 1.0];
+        colour = mix(colour, tinted(tooth, warm), cover);
+        // The upper lip throws a soft shadow on whatever is behind it.
+        scaled(colour, 0.72 + 0.28 * smoothstep(0.0, 0.06 * half, below))
     }
 }
 

@@ -55,7 +55,10 @@ impl Axes {
     #[inline]
     pub(crate) fn local(&self, p: Point) -> (f32, f32) {
         let d = minus(p, self.centre);
-        ((d[0] * self.along[0] + d[1] * self.along[1]) / self.half, d[1] * self.along[0] - d[0] * self.along[1])
+        (
+            (d[0] * self.along[0] + d[1] * self.along[1]) / self.half,
+            d[1] * self.along[0] - d[0] * self.along[1],
+        )
     }
 
     /// The point at `(u, v)`.
@@ -77,6 +80,9 @@ pub(crate) const SAMPLES: usize = 65;
 pub(crate) struct Curve(pub(crate) [f32; SAMPLES]);
 
 impl Curve {
+    /// The sample at `u = 0`.
+    pub(crate) const MIDDLE: usize = SAMPLES / 2;
+
     /// `u` of sample `i`.
     pub(crate) fn u(i: usize) -> f32 {
         i as f32 / (SAMPLES - 1) as f32 * 2.0 - 1.0

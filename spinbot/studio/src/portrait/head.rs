@@ -71,7 +71,10 @@ impl Head {
         Sway {
             tilt: frame.tilt.clamp(-0.2, 0.2),
             shift: frame.shift.map(|s| s.clamp(-0.3, 0.3) * self.eyes),
-            turn: [frame.turn.clamp(-1.0, 1.0) * 0.16 * self.eyes, frame.nod.clamp(-1.0, 1.0) * 0.12 * self.eyes],
+            turn: [
+                frame.turn.clamp(-1.0, 1.0) * 0.16 * self.eyes,
+                frame.nod.clamp(-1.0, 1.0) * 0.12 * self.eyes,
+            ],
         }
     }
 

@@ -4,9 +4,9 @@
 //! Contours start from the mouth *closed*, whatever the photo shows: a smile's lips are first brought together on
 //! a seam, then parted by the jaw. So a closed mouth closes, and the smile is what is left of it.
 
-use super::geometry::{Axes, Curve, Point, SAMPLES};
+use super::geometry::{Axes, Curve, Point};
 use super::lips::Lips;
-use super::raster::smoothstep;
+use super::raster::{Colour, smoothstep};
 use crate::motion::MotionFrame;
 
 /// Opening of the jaw at 1, as a share of half the mouth's width.
@@ -37,8 +37,8 @@ pub(crate) struct LipPixel {
     pub(crate) weight: f32,
     /// Share of the pixel that lies between the lips.
     pub(crate) inside: f32,
-    /// Brightness of the lip here: darker towards its inner edge and in the seam.
-    pub(crate) light: f32,
+    /// Light on the lip here, by channel: less towards its inner edge and in the seam, where it turns redder.
+    pub(crate) light: Colour,
 }
 
 impl Mouth {
@@ -49,20 +49,18 @@ impl Mouth {
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
         let opening = WIDEST * half * jaw * (1.0 - 0.25 * round);
-        let gap = lips.gap(SAMPLES / 2);
+        let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
         let seam = Curve::of(|i, _| lips.upper_inner.0[i] + 0.42 * lips.gap(i));
-        let droop = relaxed * 0.45 * seam.0[SAMPLES / 2].max(0.0);
+        let droop = (0.75 * relaxed + 0.35 * jaw).min(0.9) * seam.0[Curve::MIDDLE].max(0.0);
         let axes = lips.axes.about(lips.axes.point(0.0, droop)).with_half(
-            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0)
-                - 0.26 * round
-                - 0.10 * relaxed
-                - 0.05 * jaw),
+            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.26 * round - 0.12 * relaxed - 0.06 * jaw),
         );
-        let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + 0.14 * opening;
+        let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + (0.14 - 0.16 * round) * opening;
         let drop = 0.86 * opening - 0.05 * half * frame.tuck.clamp(0.0, 1.0) * jaw.min(0.5);
-        let parted = |u: f32| (1.0 - u.abs().powf(2.2)).max(0.0).powf(0.8 - 0.2 * round);
+        // Lips stick together next to the corners.
+        let parted = |u: f32| (1.0 - (u / 0.93).abs().powf(2.2)).max(0.0).powf(0.8 - 0.32 * round);
         // The lip's own lift would part sealed lips: it follows the jaw.
         let lift = lift * smoothstep(0.0, 0.12, jaw);
         let line = Curve::of(|i, u| seam.0[i] - droop * (1.0 - u * u));
@@ -120,15 +118,23 @@ impl Mouth {
         let inside = ((v + 0.5).min(lower) - (v - 0.5).max(upper)).clamp(0.0, 1.0) * ends;
         let part = (depth / height).clamp(0.0, 1.0);
         let scale = self.axes.half;
-        let rim = 0.22 * smoothstep(0.55, 1.0, part) * smoothstep(0.0, 0.06 * scale, open_here);
-        let sigma = 0.5 + 0.014 * scale;
+        let rim = 0.20 * smoothstep(0.5, 1.0, part) * smoothstep(0.0, 0.06 * scale, open_here);
         let sealed = 1.0 - smoothstep(0.3, 1.0 + 0.05 * scale, open_here);
-        let line = 0.62 * sealed * (-((v - seam) / sigma).powi(2)).exp() * smoothstep(0.0, 0.12, 1.04 - u.abs());
+        let line = sealed * seam_shadow((v - seam) / scale, u);
+        let dark = 1.0 - (1.0 - rim) * (1.0 - line);
         Some(LipPixel {
             source: lips.axes.point(u, rest_outer + rest_depth * inwards),
             weight,
             inside,
-            light: (1.0 - rim) * (1.0 - line),
+            light: [1.0 - 0.82 * dark, 1.0 - dark, 1.0 - 0.96 * dark, 1.0],
         })
     }
+}
+
+/// How much light the seam of closed lips takes `v` half-mouths below it: a fine line within a soft hollow,
+/// fading before the corners.
+#[inline]
+fn seam_shadow(v: f32, u: f32) -> f32 {
+    let bell = |width: f32| (-(v / width).powi(2)).exp();
+    (0.36 * bell(0.020) + 0.26 * bell(0.065)) * smoothstep(0.0, 0.22, 1.06 - u.abs())
 }

@@ -4,6 +4,7 @@
 pub(crate) type Colour = [f32; 4];
 
 /// A picture in memory.
+#[derive(Clone)]
 pub(crate) struct Raster {
     pub(crate) width: usize,
     pub(crate) height: usize,
@@ -24,6 +25,11 @@ impl Raster {
         let x = x.clamp(0, self.width as i32 - 1) as usize;
         let y = y.clamp(0, self.height as i32 - 1) as usize;
         self.pixels[y * self.width + x]
+    }
+
+    /// Puts a colour at a pixel that lies inside.
+    pub(crate) fn set(&mut self, x: usize, y: usize, colour: Colour) {
+        self.pixels[y * self.width + x] = colour;
     }
 
     /// Bilinear sample.
@@ -92,6 +98,12 @@ pub(crate) fn mix(a: Colour, b: Colour, t: f32) -> Colour {
         *o += (b - *o) * t;
     }
     out
+}
+
+/// Every channel times that of `by`.
+#[inline]
+pub(crate) fn tinted(colour: Colour, by: Colour) -> Colour {
+    std::array::from_fn(|k| colour[k] * by[k])
 }
 
 /// Every channel times `by`.

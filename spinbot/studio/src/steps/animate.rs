@@ -26,7 +26,12 @@ impl Run for Animate {
         in_range("quantizer", self.quantizer, 10, 40)
     }
 
-    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        _seed: u64,
+        report: &mut dyn Report,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let source = input(inputs, "picture")?;
         let caps = Caps { min_side: 16, max_side: 4096, ..Caps::default() };
@@ -71,7 +76,9 @@ impl Run for Animate {
                     batch
                         .par_iter()
                         .zip(&mut drawing)
-                        .for_each_init(Scratch::default, |scratch, (pose, frame)| portrait.draw(pose, scratch, frame));
+                        .for_each_init(Scratch::default, |scratch, (pose, frame)| {
+                            portrait.draw(pose, scratch, frame)
+                        });
                 },
             );
             coded.map_err(fault)?;

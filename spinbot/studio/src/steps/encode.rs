@@ -18,7 +18,12 @@ impl Run for Encode {
         Ok(())
     }
 
-    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        _seed: u64,
+        report: &mut dyn Report,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let (video, speech) = (input(inputs, "video")?, input(inputs, "speech")?);
         let file = std::fs::read(&video.path)
             .map_err(|error| Fault::new(format!("{}: could not be read ({error})", video.label)))?;

@@ -15,7 +15,7 @@ const MIN_FACE: f32 = 64.0;
 /// Sides of a video are multiples of this.
 const BLOCK: u32 = 16;
 /// Height of brow-to-chin in a head-and-shoulders crop.
-const FACE_SHARE: f32 = 0.34;
+const FACE_SHARE: f32 = 0.36;
 
 impl Run for ReadPortrait {
     const MODELS: &'static [&'static str] = &["face-detector", "face-landmarks"];
@@ -24,7 +24,12 @@ impl Run for ReadPortrait {
         in_range("size", self.size, 128, 1024)
     }
 
-    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        _seed: u64,
+        report: &mut dyn Report,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let source = input(inputs, "portrait")?;
         let photo = picture::read(&source.path, &source.label, &Caps::default()).map_err(fault)?;
@@ -40,10 +45,13 @@ impl Run for ReadPortrait {
         let [left, top, right, bottom] = Landmarks::bounds(&find(&photo, &face)?);
         if right - left < MIN_FACE {
             let width = (right - left).max(0.0);
-            return Err(Fault::new(format!("{}: the face is {width:.0} px wide, need {MIN_FACE:.0}", source.label))
-                .help("use a photo with a face at least 128 px wide")
-                .about("portrait")
-                .into());
+            return Err(Fault::new(format!(
+                "{}: the face is {width:.0} px wide, need {MIN_FACE:.0}",
+                source.label
+            ))
+            .help("use a photo with a face at least 128 px wide")
+            .about("portrait")
+            .into());
         }
         report.progress(2.0, 4.0, "parts");
         if report.cancelled() {
@@ -54,12 +62,11 @@ impl Run for ReadPortrait {
         } else {
             head_and_shoulders(photo.dimensions(), [left, top, right, bottom], self.size)
         };
-        let cut = image::imageops::crop_imm(&photo, window.x, window.y, window.width, window.height).to_image();
+        let cut =
+            image::imageops::crop_imm(&photo, window.x, window.y, window.width, window.height).to_image();
         let picture = picture::resize(&cut, window.to_width, window.to_height);
-        let (sx, sy) = (
-            window.to_width as f32 / window.width as f32,
-            window.to_height as f32 / window.height as f32,
-        );
+        let (sx, sy) =
+            (window.to_width as f32 / window.width as f32, window.to_height as f32 / window.height as f32);
         let moved = FaceBox {
             score: face.score,
             x: (left - window.x as f32) * sx,
@@ -125,7 +132,7 @@ fn head_and_shoulders((width, height): (u32, u32), face: [f32; 4], size: u32) ->
     // The landmarks end at the brows. A square smaller than the video would have to be enlarged: better show
     // somewhat more of the photo.
     let tight = tall / FACE_SHARE;
-    let side = tight.max((size as f32).min(1.2 * tight)).min(width.min(height) as f32).floor();
+    let side = tight.max((size as f32).min(1.1 * tight)).min(width.min(height) as f32).floor();
     let place = |middle: f32, share: f32, length: u32| {
         (middle - share * side).clamp(0.0, length as f32 - side).round() as u32
     };

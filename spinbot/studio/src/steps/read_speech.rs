@@ -18,7 +18,12 @@ impl Run for ReadSpeech {
         in_range("max_seconds", self.max_seconds, 1.0, 3600.0)
     }
 
-    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        _seed: u64,
+        report: &mut dyn Report,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let speech = input(inputs, "speech")?;
         let fault = |error| media_fault(error, "speech");
         let caps =
