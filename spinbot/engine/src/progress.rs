@@ -78,10 +78,18 @@ impl Progress {
             let seconds = now.duration_since(base.at).as_secs_f64();
             (seconds >= SHORTEST_BASE && done > base.done).then(|| (done - base.done) / seconds)
         });
-        let eta = rate.map(|rate| (total - done) / rate);
+        // What nobody can see is not written: a journal read back gives the very numbers.
+        let eta = rate.map(|rate| round((total - done) / rate, 1e3));
+        let (rate, fraction) = (rate.map(|rate| round(rate, 1e3)), round(self.fraction, 1e6));
         let (step, unit) = (step.to_owned(), unit.to_owned());
-        Some(EventBody::Progress { step, fraction: self.fraction, done, total, unit, rate, eta })
+        Some(EventBody::Progress { step, fraction, done, total, unit, rate, eta })
     }
+}
+
+/// To `parts` parts of one. Keeps order, so what never fell does not fall now.
+fn round(value: f64, parts: f64) -> f64 {
+    let rounded = (value * parts).round() / parts;
+    if rounded.is_finite() { rounded } else { value }
 }
 
 #[cfg(test)]
@@ -124,7 +132,7 @@ mod tests {
                     progress.said("s", done, total, unit, now) else { continue };
                 prop_assert!((last..=1.0).contains(&fraction), "{last} then {fraction}");
                 prop_assert!(done.is_finite() && total.is_finite() && (0.0..=total).contains(&done));
-                prop_assert!(rate.is_none_or(|r| r > 0.0) && eta.is_none_or(|e| e >= 0.0));
+                prop_assert!(rate.is_none_or(|r| r >= 0.0) && eta.is_none_or(|e| e >= 0.0));
                 prop_assert!(said_at.is_none_or(|at| now - at >= PAUSE));
                 (last, said_at) = (fraction, Some(now));
             }

@@ -272,9 +272,9 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), EngineError> {
     builder.create(path).map_err(EngineError::io("cannot make the folder", path))
 }
 
-/// Unix time in seconds.
+/// Unix time in seconds, to the microsecond: few enough digits that serde_json reads back the very number.
 pub(crate) fn now() -> f64 {
-    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |d| d.as_secs_f64())
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |d| d.as_micros() as f64 / 1e6)
 }
 
 pub(crate) fn sync_folder(path: &Path) -> Result<(), EngineError> {
