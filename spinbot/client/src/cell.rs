@@ -25,6 +25,12 @@ pub enum Message {
     Clear { wait: bool },
     /// The text a magic asked for with `{expr}`.
     Answer { text: String },
+    /// The cell's own thread panicked; whether that ended the cell is told apart.
+    Panic {
+        text: String,
+        /// Line of the source evcxr compiled, from 1; 0 when not known.
+        line: u32,
+    },
 }
 
 type Send = unsafe extern "C" fn(*const u8, usize);
@@ -82,11 +88,45 @@ pub extern "C" fn spinbot_flush_stdout() {
     let _ = std::io::stdout().flush();
 }
 
+/// Called by the runtime before a cell runs: a panic of the cell's own thread becomes a message instead of text,
+/// since its location is in generated code. Other threads' panics are told on stderr as ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn spinbot_enter_cell() {
+    // By id, not by name: the process's first thread was not started by this copy of the standard library.
+    let own = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        let text = text.unwrap_or_else(|| "a panic with a payload that is not text".to_owned());
+        let thread = std::thread::current();
+        if thread.id() == own {
+            let line = panic.location().filter(|l| l.file().ends_with("lib.rs")).map_or(0, |l| l.line());
+            send(&Message::Panic { text, line });
+        } else {
+            use std::io::Write;
+            let line = format!("thread '{}' panicked: {text}\n", thread.name().unwrap_or("unnamed"));
+            // Nowhere to tell of a failing stderr.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }));
+}
+
 /// Answers a magic's `{expr}`.
 #[doc(hidden)]
 pub fn answer(text: impl std::fmt::Display) {
     send(&Message::Answer { text: text.to_string() });
 }
+
+/// Never implemented: the compiler's complaint about it names the type, which is how the kernel learns the type of
+/// a variable when rust-analyzer does not know it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(message = "spinbot:type:{Self}")]
+pub trait Typed {}
+
+/// See [`Typed`].
+#[doc(hidden)]
+pub fn type_of<T: Typed + ?Sized>(_: &T) {}
 
 /// Shows the value of a cell's last expression: by its own `evcxr_display` where it has one, else by [`Show`],
 /// else by `Debug`. Written by the kernel around that expression, so that the cell compiles once.

@@ -41,6 +41,10 @@ pub mod prelude {
     pub use crate::bundle::{
         Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
     };
+    pub use crate::display::DisplayHandle;
+    pub use crate::engine::{Engine, Job};
+    pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
-    pub use crate::render::Take;
+    pub use crate::plan::{Plan, Step};
+    pub use crate::render::{Render, Take};
 }

