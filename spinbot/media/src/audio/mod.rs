@@ -1,6 +1,7 @@
 //! Sound as one channel of floats: the [`Clip`] and what is measured on it. Reading lives in `read`, writing
 //! in `write`, changes of rate and level in `shape`. Nothing here knows about speech or speakers.
 
+mod boxes;
 mod read;
 mod shape;
 mod write;

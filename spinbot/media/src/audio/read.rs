@@ -1,7 +1,7 @@
 //! Sound files of users: WAV, AIFF, FLAC, MP3, Ogg Vorbis, and AAC, ALAC or FLAC in M4A and MP4 (symphonia).
 //! What a file claims is checked against the caps before decoding, and what comes out while decoding.
 
-use super::Clip;
+use super::{Clip, boxes};
 use crate::source::{self, Content};
 use crate::{MediaError, Result};
 use std::io::{Cursor, ErrorKind};
@@ -10,7 +10,7 @@ use symphonia::core::audio::{SampleBuffer, SignalSpec};
 use symphonia::core::codecs::{CODEC_TYPE_NULL, CODEC_TYPE_OPUS, DecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track};
-use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
+use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::{Limit, MetadataOptions};
 use symphonia::core::probe::Hint;
 
@@ -66,13 +66,18 @@ pub fn read_bytes(bytes: Vec<u8>, label: &str, caps: &AudioCaps) -> Result<Clip>
     if !matches!(content, Content::Sound(_) | Content::Mp4) {
         return Err(source::wrong_kind(label, content, "sound"));
     }
+    if content == Content::Mp4 {
+        boxes::check(&bytes).map_err(|e| MediaError::broken(label, "reading its header", e))?;
+    }
+    // Decoders of a dozen formats meet bytes made to break them; a panic in one is that file's fault alone.
+    // Nothing outlives it: the reader and its buffers are made and dropped inside.
+    std::panic::catch_unwind(|| read_content(bytes, content, label, caps))
+        .unwrap_or_else(|_| Err(MediaError::broken(label, "decoding its sound", "the decoder gave up")))
+}
+
+fn read_content(bytes: Vec<u8>, content: Content, label: &str, caps: &AudioCaps) -> Result<Clip> {
     let length = bytes.len() as u64;
-    // Of a seekable Ogg symphonia wants to see the last page first, which one cut short does not have.
-    let ogg = bytes.starts_with(b"OggS");
-    let bytes = Cursor::new(bytes);
-    let bytes: Box<dyn MediaSource> =
-        if ogg { Box::new(ReadOnlySource::new(bytes)) } else { Box::new(bytes) };
-    let stream = MediaSourceStream::new(bytes, Default::default());
+    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let formats = FormatOptions { enable_gapless: true, ..Default::default() };
     // Cover pictures and tags are not wanted: a small limit keeps a hostile tag from being loaded.
     let metadata = MetadataOptions {

@@ -93,7 +93,7 @@ fn pictures_that_are_none_get_a_sentence() {
 #[test]
 fn sounds_that_are_none_get_a_sentence() {
     let wav = audio::wav_bytes(&tone(440.0, 1.0, 16_000));
-    let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
+    let mut cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
         ("empty", vec![], "s: the file is empty", "again"),
         ("text", b"hello there".to_vec(), "s: holds text, not sound", "WAV, FLAC, MP3"),
         ("picture", empty_png(64, 64), "s: holds a PNG picture, not sound", "WAV"),
@@ -110,6 +110,15 @@ fn sounds_that_are_none_get_a_sentence() {
         ),
         ("id3 of no sound", [b"ID3\x03\0\0\0\0\0\0".as_slice(), &[0; 4000]].concat(), "s: ", ""),
     ];
+    let mut claims = std::fs::read(fixture("tone.m4a")).unwrap();
+    let stts = claims.windows(4).position(|w| w == b"stts").unwrap();
+    claims[stts + 8..stts + 12].fill(0xff);
+    cases.push((
+        "32 GB of timings",
+        claims,
+        "s: reading its header failed: box \"stts\" is cut short",
+        "damaged",
+    ));
     for (name, bytes, message, help) in cases {
         let error = audio::read_bytes(bytes, "s", &AudioCaps::default()).map(|c| c.seconds()).unwrap_err();
         assert!(error.to_string().starts_with(message), "{name}: {error}");

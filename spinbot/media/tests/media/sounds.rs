@@ -91,8 +91,9 @@ fn a_recording_cut_short_is_read_as_far_as_it_goes() {
         ("mp3", audio::mp3_bytes(&sent, 64).unwrap()),
         ("vorbis", std::fs::read(fixture("tone.ogg")).unwrap()),
     ] {
-        let half = bytes[..bytes.len() * 6 / 10].to_vec();
-        let clip = read(half).unwrap_or_else(|e| panic!("{name}: {e}"));
+        // Vorbis begins with more than half a short file of tables.
+        let most = bytes[..bytes.len() * 8 / 10].to_vec();
+        let clip = read(most).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!((0.3..1.9).contains(&clip.seconds()), "{name}: {} s", clip.seconds());
         assert!((pitch(&clip) - 440.0).abs() < 15.0, "{name}: {} Hz", pitch(&clip));
     }
