@@ -35,8 +35,8 @@ impl Cavity {
         let teeth = if lips.shows_teeth {
             Teeth::Bared
         } else {
-            let colour = warmth(scaled([226.0, 216.0, 202.0, 0.0], light));
-            Teeth::Drawn { colour, height: 0.26 * lips.axes.half }
+            let colour = warmth(scaled([222.0, 208.0, 192.0, 0.0], light));
+            Teeth::Drawn { colour, height: 0.18 * lips.axes.half }
         };
         let tongue = warmth(scaled([158.0, 82.0, 84.0, 0.0], light));
         Cavity {
@@ -108,7 +108,7 @@ fn drawn(colour: Colour, height: f32, lips: &Lips, u: f32, v: f32) -> (Colour, f
     let within = (along - number - 0.5).abs() * 2.0;
     let edge = lips.lower_inner.at(0.0) + length * (1.0 - 0.10 * within.powi(4)) - 0.20 * height * u * u;
     let cover = (edge - v + 0.5).clamp(0.0, 1.0) * (1.0 - smoothstep(0.70, 0.80, u.abs()));
-    let crack = 1.0 - 0.20 * (-(nearest / 0.7).powi(2)).exp();
+    let crack = 1.0 - 0.13 * (-(nearest / 0.7).powi(2)).exp();
     let round = 1.0 - 0.45 * (u / FRONT).powi(2);
     let tip = 1.0 - 0.10 * smoothstep(0.25 * height, 0.0, edge - v);
     (scaled(colour, crack * round * tip), cover)

@@ -20,6 +20,8 @@ pub(crate) struct Lips {
     pub(crate) lower_outer: Curve,
     /// Whether the photo shows the upper teeth between the lips.
     pub(crate) shows_teeth: bool,
+    /// How dark a seam must be drawn where the lips meet: a closed photo brings its own.
+    pub(crate) seam: f32,
     /// How far the lips' texture stays off their inner edges, in pixels.
     pub(crate) inset: f32,
 }
@@ -45,6 +47,7 @@ impl Lips {
             lower_outer,
             shows_teeth: false,
             inset: 0.0,
+            seam: 1.0,
         };
         if lips.is_open(photo) {
             lips.find_open_edges(photo);
@@ -52,6 +55,7 @@ impl Lips {
             lips.inset = 0.6 + axes.half * 0.015;
         } else {
             lips.find_seam(photo);
+            lips.seam = 0.4;
             lips.inset = axes.half * 0.015;
         }
         lips.keep_order();

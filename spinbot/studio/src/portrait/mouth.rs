@@ -120,7 +120,7 @@ impl Mouth {
         let scale = self.axes.half;
         let rim = 0.20 * smoothstep(0.5, 1.0, part) * smoothstep(0.0, 0.06 * scale, open_here);
         let sealed = 1.0 - smoothstep(0.3, 1.0 + 0.05 * scale, open_here);
-        let line = sealed * seam_shadow((v - seam) / scale, u);
+        let line = lips.seam * sealed * seam_shadow((v - seam) / scale, u);
         let dark = 1.0 - (1.0 - rim) * (1.0 - line);
         Some(LipPixel {
             source: lips.axes.point(u, rest_outer + rest_depth * inwards),

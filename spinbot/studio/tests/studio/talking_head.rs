@@ -1,122 +1,11 @@
 //! A real photo and a real voice through the whole chain, and what can be measured on the frames that come out.
-//!
-//! `SPINBOT_TEST_OUT=DIR` keeps every output in DIR to be looked at.
 
-#![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
-
-use serde_json::Value;
-use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use crate::chain::{Chain, Told, fixture};
+use spinbot::steps::Animate;
 use spinbot_media::{RgbImage, audio, mp4, video};
-use spinbot_models::faces::{FaceDetector, Landmarker};
-use spinbot_models::{Device, faces::FaceBox};
-use spinbot_studio::{Landmarks, Motion, Report, StepError, StepInput, StepOutput, run};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// A report that keeps what it is told.
-#[derive(Default)]
-struct Told {
-    progress: Vec<(f64, f64)>,
-    previews: Vec<String>,
-    cancel_after: Option<usize>,
-}
-
-impl Report for Told {
-    fn progress(&mut self, done: f64, total: f64, _unit: &str) {
-        self.progress.push((done, total));
-    }
-    fn metric(&mut self, _name: &str, _at: f64, _value: f64) {}
-    fn preview(&mut self, name: &str, _media_type: &str, _bytes: &[u8]) {
-        self.previews.push(name.to_owned());
-    }
-    fn log(&mut self, _line: &str) {}
-    fn cancelled(&self) -> bool {
-        self.cancel_after.is_some_and(|n| self.progress.len() >= n)
-    }
-}
-
-/// A folder of outputs, and the steps that fill it.
-struct Chain {
-    folder: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
-}
-
-impl Chain {
-    fn new(name: &str) -> Self {
-        match std::env::var_os("SPINBOT_TEST_OUT") {
-            Some(folder) => {
-                let folder = Path::new(&folder).join(name);
-                std::fs::create_dir_all(&folder).unwrap();
-                Chain { folder, _temporary: None }
-            }
-            None => {
-                let temporary = tempfile::tempdir().unwrap();
-                Chain { folder: temporary.path().to_owned(), _temporary: Some(temporary) }
-            }
-        }
-    }
-
-    fn path(&self, output: &str) -> PathBuf {
-        self.folder.join(output)
-    }
-
-    fn bytes(&self, output: &str) -> Vec<u8> {
-        std::fs::read(self.path(output)).unwrap()
-    }
-
-    fn attempt<P: StepParams>(
-        &self,
-        params: &P,
-        inputs: &[(&str, PathBuf)],
-        told: &mut Told,
-    ) -> Result<Vec<StepOutput>, StepError> {
-        let inputs: BTreeMap<String, StepInput> = inputs
-            .iter()
-            .map(|(name, path)| {
-                let label = path.file_name().unwrap().to_string_lossy().into_owned();
-                ((*name).to_owned(), StepInput { path: path.clone(), label })
-            })
-            .collect();
-        let params: Value = serde_json::to_value(params).unwrap();
-        run(P::KIND, &params, &inputs, 7, told)
-    }
-
-    /// Runs a step, checks what every step promises, keeps the outputs as `PREFIX.OUTPUT`.
-    fn step<P: StepParams>(&self, params: &P, inputs: &[(&str, PathBuf)], prefix: &str) -> Told {
-        let mut told = Told::default();
-        let outputs = self.attempt(params, inputs, &mut told).unwrap();
-        let names: Vec<&str> = outputs.iter().map(|o| o.name).collect();
-        assert_eq!(names, P::OUTPUTS, "{}", P::KIND);
-        assert!(told.progress.windows(2).all(|w| w[0].0 <= w[1].0), "{}: {:?}", P::KIND, told.progress);
-        assert!(told.progress.last().is_some_and(|(done, total)| done == total), "{}", P::KIND);
-        for output in outputs {
-            assert!(!output.bytes.is_empty(), "{} {}", P::KIND, output.name);
-            std::fs::write(self.path(&format!("{prefix}{}", output.name)), output.bytes).unwrap();
-        }
-        told
-    }
-
-    fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
-        self.step(&ReadPortrait { size, keep_aspect }, &[("portrait", portrait)], "");
-        self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
-        self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
-        let told = self.step(
-            &Animate { quantizer: 24 },
-            &["picture", "landmarks", "motion"].map(|name| (name, self.path(name))),
-            "silent_",
-        );
-        self.step(
-            &Encode { title: "a test".into() },
-            &[("video", self.path("silent_video")), ("speech", self.path("speech"))],
-            "",
-        );
-        told
-    }
-}
+use spinbot_models::Device;
+use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker};
+use spinbot_studio::{Landmarks, Motion, StepError};
 
 /// Opening of the inner lips over the distance of the eyes, as a landmark network sees it on each frame.
 fn seen_apertures(frames: &[RgbImage]) -> Vec<f64> {
@@ -230,4 +119,27 @@ fn a_picture_keeps_its_own_shape_when_asked() {
     assert_eq!((track.width, track.height), (384, 272));
     let landmarks: Landmarks = serde_json::from_slice(&chain.bytes("landmarks")).unwrap();
     assert_eq!((landmarks.width, landmarks.height, landmarks.points.len()), (384, 272, 68));
+}
+
+#[test]
+fn a_grey_photo_with_a_closed_mouth_speaks_too() {
+    let chain = Chain::new("grey");
+    chain.render(fixture("portraits/astronaut.png"), fixture("voices/1688-142285-0003.flac"), 384, false);
+    // The first frame, before the first word, is a portrait with its lips closed.
+    let first = image::load_from_memory(&chain.bytes("silent_first_frame")).unwrap();
+    let grey = chain.path("grey.png");
+    image::DynamicImage::ImageLuma8(first.to_luma8()).to_rgb8().save(&grey).unwrap();
+    chain.render(grey, fixture("voices/1688-142285-0002.flac"), 384, false);
+    let track = mp4::read_video(&chain.bytes("video")).unwrap();
+    let frames = video::decode(&track).unwrap();
+    let coloured = frames
+        .iter()
+        .flat_map(|frame| frame.pixels())
+        .filter(|p| p.0.iter().max().unwrap() - p.0.iter().min().unwrap() > 12)
+        .count();
+    assert_eq!(coloured, 0, "a grey photo got colour");
+    let motion: Motion = serde_json::from_slice(&chain.bytes("motion")).unwrap();
+    let wanted: Vec<f64> = motion.frames.iter().map(|f| f64::from(f.aperture())).collect();
+    let r = lagged(&seen_apertures(&frames), &wanted, 0);
+    assert!(r >= 0.9, "r = {r:.3}");
 }

@@ -1,0 +1,112 @@
+//! Runs steps and keeps what they leave.
+
+use serde_json::Value;
+use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A report that keeps what it is told.
+#[derive(Default)]
+pub struct Told {
+    pub progress: Vec<(f64, f64)>,
+    pub previews: Vec<String>,
+    pub cancel_after: Option<usize>,
+}
+
+impl Report for Told {
+    fn progress(&mut self, done: f64, total: f64, _unit: &str) {
+        self.progress.push((done, total));
+    }
+    fn metric(&mut self, _name: &str, _at: f64, _value: f64) {}
+    fn preview(&mut self, name: &str, _media_type: &str, _bytes: &[u8]) {
+        self.previews.push(name.to_owned());
+    }
+    fn log(&mut self, _line: &str) {}
+    fn cancelled(&self) -> bool {
+        self.cancel_after.is_some_and(|n| self.progress.len() >= n)
+    }
+}
+
+/// A folder of outputs, and the steps that fill it. With `SPINBOT_TEST_OUT=DIR` it stays, in DIR, to be looked at.
+pub struct Chain {
+    folder: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+impl Chain {
+    pub fn new(name: &str) -> Self {
+        match std::env::var_os("SPINBOT_TEST_OUT") {
+            Some(folder) => {
+                let folder = Path::new(&folder).join(name);
+                std::fs::create_dir_all(&folder).unwrap();
+                Chain { folder, _temporary: None }
+            }
+            None => {
+                let temporary = tempfile::tempdir().unwrap();
+                Chain { folder: temporary.path().to_owned(), _temporary: Some(temporary) }
+            }
+        }
+    }
+
+    pub fn path(&self, output: &str) -> PathBuf {
+        self.folder.join(output)
+    }
+
+    pub fn bytes(&self, output: &str) -> Vec<u8> {
+        std::fs::read(self.path(output)).unwrap()
+    }
+
+    pub fn attempt<P: StepParams>(
+        &self,
+        params: &P,
+        inputs: &[(&str, PathBuf)],
+        told: &mut Told,
+    ) -> Result<Vec<StepOutput>, StepError> {
+        let inputs: BTreeMap<String, StepInput> = inputs
+            .iter()
+            .map(|(name, path)| {
+                let label = path.file_name().unwrap().to_string_lossy().into_owned();
+                ((*name).to_owned(), StepInput { path: path.clone(), label })
+            })
+            .collect();
+        let params: Value = serde_json::to_value(params).unwrap();
+        run(P::KIND, &params, &inputs, 7, told)
+    }
+
+    /// Runs a step, checks what every step promises, keeps the outputs as `PREFIX.OUTPUT`.
+    fn step<P: StepParams>(&self, params: &P, inputs: &[(&str, PathBuf)], prefix: &str) -> Told {
+        let mut told = Told::default();
+        let outputs = self.attempt(params, inputs, &mut told).unwrap();
+        let names: Vec<&str> = outputs.iter().map(|o| o.name).collect();
+        assert_eq!(names, P::OUTPUTS, "{}", P::KIND);
+        assert!(told.progress.windows(2).all(|w| w[0].0 <= w[1].0), "{}: {:?}", P::KIND, told.progress);
+        assert!(told.progress.last().is_some_and(|(done, total)| done == total), "{}", P::KIND);
+        for output in outputs {
+            assert!(!output.bytes.is_empty(), "{} {}", P::KIND, output.name);
+            std::fs::write(self.path(&format!("{prefix}{}", output.name)), output.bytes).unwrap();
+        }
+        told
+    }
+
+    pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
+        self.step(&ReadPortrait { size, keep_aspect }, &[("portrait", portrait)], "");
+        self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
+        self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
+        let told = self.step(
+            &Animate { quantizer: 24 },
+            &["picture", "landmarks", "motion"].map(|name| (name, self.path(name))),
+            "silent_",
+        );
+        self.step(
+            &Encode { title: "a test".into() },
+            &[("video", self.path("silent_video")), ("speech", self.path("speech"))],
+            "",
+        );
+        told
+    }
+}
