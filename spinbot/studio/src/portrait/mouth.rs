@@ -10,7 +10,7 @@ use super::raster::{Colour, smoothstep};
 use crate::motion::MotionFrame;
 
 /// Opening of the jaw at 1, as a share of half the mouth's width.
-const WIDEST: f32 = 0.62;
+const WIDEST: f32 = 0.54;
 
 /// The lips of one frame.
 pub(crate) struct Mouth {
@@ -55,7 +55,7 @@ impl Mouth {
         let seam = Curve::of(|i, _| lips.upper_inner.0[i] + 0.42 * lips.gap(i));
         let droop = (0.75 * relaxed + 0.35 * jaw).min(0.9) * seam.0[Curve::MIDDLE].max(0.0);
         let axes = lips.axes.about(lips.axes.point(0.0, droop)).with_half(
-            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.26 * round - 0.12 * relaxed - 0.06 * jaw),
+            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.26 * round - 0.12 * relaxed - 0.10 * jaw),
         );
         let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + (0.14 - 0.16 * round) * opening;
         let drop = 0.86 * opening - 0.05 * half * frame.tuck.clamp(0.0, 1.0) * jaw.min(0.5);

@@ -54,7 +54,7 @@ fn speak(heard: &Hearing) -> Vec<MotionFrame> {
     let n = heard.loud.len();
     let raw: Vec<f32> = (0..n)
         .map(|i| {
-            let vowel = heard.loud[i].powf(1.2) * (0.72 + 0.45 * heard.open[i]);
+            let vowel = heard.loud[i].powf(1.35) * (0.70 + 0.42 * heard.open[i]);
             let hiss = heard.hiss[i];
             // Teeth nearly meet in a fricative.
             (vowel * (1.0 - 0.85 * hiss) + 0.10 * hiss).min(1.0)

@@ -4,6 +4,7 @@ use serde_json::Value;
 use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A report that keeps what it is told.
@@ -81,7 +82,9 @@ impl Chain {
     /// Runs a step, checks what every step promises, keeps the outputs as `PREFIX.OUTPUT`.
     fn step<P: StepParams>(&self, params: &P, inputs: &[(&str, PathBuf)], prefix: &str) -> Told {
         let mut told = Told::default();
+        let start = std::time::Instant::now();
         let outputs = self.attempt(params, inputs, &mut told).unwrap();
+        self.note(&format!("{prefix}{}: {:.2} s", P::KIND, start.elapsed().as_secs_f64()));
         let names: Vec<&str> = outputs.iter().map(|o| o.name).collect();
         assert_eq!(names, P::OUTPUTS, "{}", P::KIND);
         assert!(told.progress.windows(2).all(|w| w[0].0 <= w[1].0), "{}: {:?}", P::KIND, told.progress);
@@ -91,6 +94,13 @@ impl Chain {
             std::fs::write(self.path(&format!("{prefix}{}", output.name)), output.bytes).unwrap();
         }
         told
+    }
+
+    /// Keeps a line beside the outputs, for who looks at them.
+    pub fn note(&self, line: &str) {
+        let mut file =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.path("notes.txt")).unwrap();
+        writeln!(file, "{line}").unwrap();
     }
 
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
