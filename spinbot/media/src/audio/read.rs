@@ -7,7 +7,7 @@ use crate::{MediaError, Result};
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 use symphonia::core::audio::{SampleBuffer, SignalSpec};
-use symphonia::core::codecs::{CODEC_TYPE_NULL, CODEC_TYPE_OPUS, DecoderOptions};
+use symphonia::core::codecs::{CODEC_TYPE_ALAC, CODEC_TYPE_NULL, CODEC_TYPE_OPUS, DecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track};
 use symphonia::core::io::MediaSourceStream;
@@ -110,6 +110,10 @@ fn choose_track(tracks: &[Track], label: &str, content: Content) -> Result<Track
     Err(MediaError::WrongKind { label: label.to_owned(), got, expected: "sound", help: help.to_owned() })
 }
 
+/// Most frames in a packet of ALAC.
+const MAX_ALAC_FRAMES: u32 = 65_536;
+/// Packets in a row that may bring no sound: other tracks, or damage. A minute of film has 3600 pictures.
+const MAX_IDLE_PACKETS: u32 = 20_000;
 /// Frames of sound a byte of a file may stand for; more is not believed. MP3 at its lowest has 50.
 const FRAMES_A_BYTE: u64 = 100;
 
@@ -119,6 +123,16 @@ fn check_claims(track: &Track, length: u64, label: &str, caps: &AudioCaps) -> Re
     let params = &track.codec_params;
     let channels = params.channels.map(|c| c.count());
     check_spec(params.sample_rate, channels, label, caps)?;
+    // ALAC's description begins with the frames of a packet, for which its decoder makes room and clears it again
+    // each time; encoders write 4096.
+    let alac = params.extra_data.as_deref().filter(|_| params.codec == CODEC_TYPE_ALAC);
+    let packet = alac.and_then(|data| data.first_chunk::<4>()).map(|frames| u32::from_be_bytes(*frames));
+    if let Some(frames) = packet
+        && frames > MAX_ALAC_FRAMES
+    {
+        let detail = format!("it claims {frames} frames a packet");
+        return Err(MediaError::broken(label, "reading its header", detail));
+    }
     if let (Some(rate), Some(frames)) = (params.sample_rate, params.n_frames) {
         let believable = match params.bits_per_coded_sample {
             // PCM: each frame lies there in full.
@@ -179,7 +193,10 @@ fn decode(format: &mut dyn FormatReader, track: &Track, label: &str, caps: &Audi
     let mut clip: Option<Clip> = None;
     let mut buffer: Option<(SignalSpec, SampleBuffer<f32>)> = None;
     let mut complaint = "it holds no sound".to_owned();
-    loop {
+    // Tables of a hostile file may list the same bytes billions of times.
+    let mut idle = 0;
+    while idle < MAX_IDLE_PACKETS {
+        idle += 1;
         let packet = match format.next_packet() {
             Ok(packet) => packet,
             Err(Error::IoError(e)) if e.kind() == ErrorKind::UnexpectedEof => break,
@@ -218,7 +235,11 @@ fn decode(format: &mut dyn FormatReader, track: &Track, label: &str, caps: &Audi
         }
         if let Some((_, buffer)) = &mut buffer {
             buffer.copy_interleaved_ref(decoded);
+            let before = clip.samples.len();
             append_mono(&mut clip.samples, buffer.samples(), spec.channels.count());
+            if clip.samples.len() > before {
+                idle = 0;
+            }
         }
         check_longest(clip.seconds(), label, caps)?;
     }

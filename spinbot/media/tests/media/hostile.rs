@@ -119,6 +119,15 @@ fn sounds_that_are_none_get_a_sentence() {
         "s: reading its header failed: box \"stts\" is cut short",
         "damaged",
     ));
+    let mut packets = std::fs::read(fixture("tone_alac.m4a")).unwrap();
+    let place = packets.windows(12).position(|w| w == b"alac\0\0\0\0\0\0\x10\0").unwrap() + 8;
+    packets[place] = 0x7f;
+    cases.push((
+        "8 GB a packet",
+        packets,
+        "s: reading its header failed: it claims 2130710528 frames a packet",
+        "damaged",
+    ));
     for (name, bytes, message, help) in cases {
         let error = audio::read_bytes(bytes, "s", &AudioCaps::default()).map(|c| c.seconds()).unwrap_err();
         assert!(error.to_string().starts_with(message), "{name}: {error}");
