@@ -100,7 +100,7 @@ fn closures(bands: &[Bands], threshold: f32) -> Vec<f32> {
         if from + to > 15 {
             continue;
         }
-        let strength = (depth / 16.0).min(1.0) * (1.0 - 0.8 * tongue);
+        let strength = ((depth - 9.0) / 8.0).min(1.0) * (1.0 - 0.85 * tongue);
         // A frame of video must fit in.
         let (from, to) = (from.max(3), to.max(3));
         for slot in &mut out[i - from..(i + to + 1).min(n)] {

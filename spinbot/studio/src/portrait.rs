@@ -214,3 +214,83 @@ fn controls(points: &[Point; 68], lips: &Lips) -> Vec<Control> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A face's landmarks, roughly, in a square of `side` pixels.
+    fn sketch(side: f32) -> [Point; 68] {
+        let arc = |from: Point, to: Point, sag: f32, k: usize, n: usize| {
+            let t = k as f32 / (n - 1) as f32;
+            let bow = 4.0 * t * (1.0 - t) * sag;
+            [from[0] + (to[0] - from[0]) * t, from[1] + (to[1] - from[1]) * t + bow]
+        };
+        let features: [(Point, Point, f32, usize); 12] = [
+            ([0.25, 0.40], [0.75, 0.40], 0.40, 17),
+            ([0.28, 0.34], [0.45, 0.34], -0.03, 5),
+            ([0.55, 0.34], [0.72, 0.34], -0.03, 5),
+            ([0.50, 0.40], [0.50, 0.54], 0.0, 4),
+            ([0.44, 0.57], [0.56, 0.57], 0.02, 5),
+            ([0.32, 0.41], [0.43, 0.41], -0.03, 4),
+            ([0.41, 0.43], [0.35, 0.43], 0.0, 2),
+            ([0.57, 0.41], [0.68, 0.41], -0.03, 4),
+            ([0.65, 0.43], [0.59, 0.43], 0.0, 2),
+            ([0.38, 0.66], [0.62, 0.66], -0.02, 7),
+            ([0.58, 0.69], [0.42, 0.69], 0.02, 5),
+            ([0.39, 0.66], [0.61, 0.66], 0.0, 5),
+        ];
+        let mut points = Vec::new();
+        for (from, to, sag, n) in features {
+            points.extend((0..n).map(|k| arc(from, to, sag, k, n)));
+        }
+        points.extend((0..3).map(|k| arc([0.56, 0.67], [0.44, 0.67], 0.0, k, 3)));
+        std::array::from_fn(|i| points[i].map(|c| c * side))
+    }
+
+    fn speckled(width: usize, height: usize) -> Vec<u8> {
+        (0..3 * width * height).map(|i| (i * 7919 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn the_head_moves_and_the_background_never_does() {
+        let (width, height) = (128, 160);
+        let rgb = speckled(width, height);
+        let portrait = Portrait::new(rgb.clone(), width, height, &sketch(96.0));
+        let mut out = vec![0; rgb.len()];
+        let lively = MotionFrame {
+            jaw: 0.8,
+            blink: 0.7,
+            tilt: 0.1,
+            turn: 1.0,
+            shift: [0.2, 0.1],
+            ..Default::default()
+        };
+        portrait.draw(&lively, &mut Scratch::default(), &mut out);
+        assert!(out != rgb, "nothing moved");
+        let last_rows = 3 * width * (height - 12);
+        assert!(out[last_rows..] == rgb[last_rows..], "the shoulders moved");
+    }
+
+    #[test]
+    fn landmarks_that_make_no_face_are_drawn_without_a_panic() {
+        let (width, height) = (96, 64);
+        let good = sketch(64.0);
+        let cases: [[Point; 68]; 5] = [
+            [[32.0, 32.0]; 68],
+            good.map(|p| [96.0 - p[0], p[1]]),
+            good.map(|p| [p[0], 64.0 - p[1]]),
+            good.map(|p| [p[0] - 60.0, p[1] + 50.0]),
+            std::array::from_fn(|i| [(i * 37 % 96) as f32, (i * 53 % 64) as f32]),
+        ];
+        let mut out = vec![0; 3 * width * height];
+        for points in cases {
+            let portrait = Portrait::new(speckled(width, height), width, height, &points);
+            for jaw in [0.0, 0.4, 1.0] {
+                let frame =
+                    MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };
+                portrait.draw(&frame, &mut Scratch::default(), &mut out);
+            }
+        }
+    }
+}

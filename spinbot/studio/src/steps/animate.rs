@@ -17,6 +17,8 @@ use spinbot_media::{MediaError, RgbImage, mp4};
 const BATCH: usize = 16;
 /// An hour at 60 frames a second.
 const MAX_FRAMES: usize = 216_000;
+/// Longest side of the picture: what `read_portrait` leaves.
+const MAX_SIDE: u32 = 1024;
 const SHEET_FRAMES: usize = 24;
 const SHEET_COLUMNS: u32 = 6;
 const SHEET_FRAME_WIDTH: u32 = 212;
@@ -34,7 +36,7 @@ impl Run for Animate {
     ) -> Result<Vec<StepOutput>, StepError> {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let source = input(inputs, "picture")?;
-        let caps = Caps { min_side: 16, max_side: 4096, ..Caps::default() };
+        let caps = Caps { min_side: 16, max_side: MAX_SIDE, ..Caps::default() };
         let picture = picture::read(&source.path, &source.label, &caps).map_err(fault)?;
         let landmarks: Landmarks = read_json(inputs, "landmarks")?;
         let motion: Motion = read_json(inputs, "motion")?;
@@ -125,8 +127,10 @@ fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fau
     let (width, height) = picture.dimensions();
     let count = landmarks.points.len();
     let points: Option<[[f32; 2]; 68]> = landmarks.points.clone().try_into().ok();
-    let finite = |p: &[[f32; 2]; 68]| p.iter().flatten().all(|c| c.is_finite() && c.abs() < 1e5);
-    match points.filter(finite) {
+    // A face may be cut off by the picture's edge, but most of it lies inside.
+    let reach = width.max(height) as f32;
+    let near = |p: &[[f32; 2]; 68]| p.iter().flatten().all(|c| (-0.5 * reach..1.5 * reach).contains(c));
+    match points.filter(near) {
         Some(points) if (width, height) == (landmarks.width, landmarks.height) => {
             Ok(Portrait::new(picture.into_raw(), width as usize, height as usize, &points))
         }

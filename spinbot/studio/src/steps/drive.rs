@@ -162,3 +162,63 @@ fn rounded(frame: MotionFrame) -> MotionFrame {
         shift: frame.shift.map(r),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE_HZ: u32 = 16_000;
+
+    /// A voice of 120 Hz with all its harmonics, as loud over time as `level` says.
+    fn voice(seconds: f32, level: impl Fn(f32) -> f32) -> Clip {
+        let samples = (0..(seconds * RATE_HZ as f32) as usize).map(|i| {
+            let t = i as f32 / RATE_HZ as f32;
+            let tone: f32 =
+                (1..30).map(|k| (std::f32::consts::TAU * 120.0 * k as f32 * t).sin() / k as f32).sum();
+            level(t) * 0.2 * tone
+        });
+        Clip::new(samples.collect(), RATE_HZ)
+    }
+
+    #[test]
+    fn lips_open_with_the_voice_and_shut_for_a_short_dip_and_for_silence() {
+        // Speech from 0.5 to 2.5 s with one closure of 80 ms at 1.5 s.
+        let clip = voice(3.2, |t| {
+            let speaking = (0.5..2.5).contains(&t) && !(1.46..1.54).contains(&t);
+            if speaking { 0.5 + 0.3 * (t * 25.0).sin().abs() } else { 0.001 }
+        });
+        let motion = motion_of(&clip, 25, 1.0, 3);
+        assert_eq!(motion.frames.len(), 80);
+        let aperture = |seconds: f32| motion.frames[(seconds * 25.0) as usize].aperture();
+        for open in [0.8, 1.2, 1.8, 2.2] {
+            assert!(aperture(open) > 0.3, "{open}: {}", aperture(open));
+        }
+        for shut in [0.1, 0.3, 1.5, 2.8, 3.1] {
+            assert!(aperture(shut) < 0.05, "{shut}: {}", aperture(shut));
+        }
+        assert!(motion.frames.iter().any(|f| f.blink > 0.9));
+        assert_eq!(motion, motion_of(&clip, 25, 1.0, 3));
+        assert_ne!(motion, motion_of(&clip, 25, 1.0, 4));
+        let still = motion_of(&clip, 25, 0.0, 3);
+        assert!(still.frames.iter().all(|f| f.turn == 0.0 && f.tilt == 0.0 && f.shift == [0.0; 2]));
+    }
+
+    #[test]
+    fn every_value_stays_in_its_range_whatever_is_heard() {
+        let mut dice = Dice::new(1);
+        let noise = Clip::new((0..40_000).map(|_| dice.between(-1.0, 1.0)).collect(), 8_000);
+        let click = Clip::new((0..5_000).map(|i| f32::from(u8::from(i == 2_500))).collect(), 48_000);
+        for clip in [noise, click, Clip::silence(0.1, 8_000), voice(1.0, |_| 1.0)] {
+            for fps in [1, 25, 60] {
+                let motion = motion_of(&clip, fps, 1.0, 9);
+                assert!(!motion.frames.is_empty());
+                for f in &motion.frames {
+                    let shares = [f.jaw, f.round, f.upper, f.tuck, f.seal, f.smile, f.blink];
+                    assert!(shares.iter().all(|x| (0.0..=1.0).contains(x)), "{f:?}");
+                    let signed = [f.width, f.brow, f.turn, f.nod];
+                    assert!(signed.iter().all(|x| (-1.0..=1.0).contains(x)), "{f:?}");
+                }
+            }
+        }
+    }
+}

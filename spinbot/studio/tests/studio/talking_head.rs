@@ -17,7 +17,7 @@ fn seen_apertures(frames: &[RgbImage]) -> Vec<f64> {
     frames
         .iter()
         .map(|frame| {
-            let points = landmarker.landmarks_refined(frame.as_raw(), width, height, &face).unwrap();
+            let points = landmarker.landmarks(frame.as_raw(), width, height, &face).unwrap();
             let mean = |range: std::ops::RangeInclusive<usize>, axis: usize| {
                 let n = range.clone().count() as f64;
                 range.map(|i| f64::from(points[i][axis])).sum::<f64>() / n
