@@ -2,6 +2,22 @@
 //!
 //! A step turns input files and typed parameters (`spinbot::steps`) into named outputs. It knows nothing of
 //! queues, stores, journals or notebooks: it says how far it is through [`Report`] and asks it whether to stop.
+//!
+//! | where | what |
+//! |---|---|
+//! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
+//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `animate`, `encode` |
+//! | `hearing`, `gesture` | what sound tells of a mouth; blinks and sway |
+//! | `portrait/` | one photo and a posture to one frame |
+//!
+//! ```
+//! use spinbot::{Input, Step, steps::ReadPortrait};
+//!
+//! let step = Step::new(&ReadPortrait { size: 512, keep_aspect: false })
+//!     .with("portrait", Input::File("me.jpg".into()));
+//! assert!(spinbot_studio::check(&step).is_ok());
+//! assert!(spinbot_studio::kinds().iter().any(|kind| kind.kind == "animate"));
+//! ```
 
 mod gesture;
 mod hearing;
