@@ -16,7 +16,7 @@ mod raster;
 use crate::motion::MotionFrame;
 use cavity::Cavity;
 use field::{Backward, Field};
-use geometry::{Curve, Point, SAMPLES, mean, middle};
+use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
@@ -167,7 +167,8 @@ impl Portrait {
         };
         match control.follows {
             Follows::Bone => [0.0; 2],
-            Follows::Jaw(share) => [0.0, share * mouth.chin],
+            // Along the face's own axis, which a tilted head does not share with the picture.
+            Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
             Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
             Follows::UpperLip(u) => lip(u, mouth.upper_outer.at(u)),
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
