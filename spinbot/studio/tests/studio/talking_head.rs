@@ -87,7 +87,7 @@ fn a_photo_says_a_sentence_and_its_lips_follow() {
     );
     chain.note(&figures);
     assert!(by_lag[5] >= 0.9 && (-1..=1).contains(&best) && control < 0.35, "{figures}");
-    assert!(sealed < 0.06 && open > sealed + 0.12, "{figures}");
+    assert!(sealed < 0.06 && open > 3.0 * sealed, "{figures}");
 
     // The same seed gives the same file; a cancelled run leaves nothing.
     let inputs = ["picture", "landmarks", "motion"].map(|name| (name, chain.path(name)));
