@@ -15,14 +15,17 @@ fn main() {
         .collect();
     names.sort();
     let root = std::env::current_dir().expect("cargo sets the folder");
-    let mut code = String::from("/// The `spinbot` crate: file names and texts.\nconst CLIENT_SOURCES: &[(&str, &str)] = &[\n");
+    let mut code = String::from(
+        "/// The `spinbot` crate: file names and texts.\nconst CLIENT_SOURCES: &[(&str, &str)] = &[\n",
+    );
     for name in &names {
         let path = root.join(client).join(name);
         println!("cargo:rerun-if-changed={}", path.display());
         let _ = writeln!(code, "    ({name:?}, include_str!({path:?})),");
     }
     let lock = root.join("../Cargo.lock");
-    let _ = writeln!(code, "];\n/// SpinBot's own lock file.\nconst CARGO_LOCK: &str = include_str!({lock:?});");
+    let _ =
+        writeln!(code, "];\n/// SpinBot's own lock file.\nconst CARGO_LOCK: &str = include_str!({lock:?});");
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
     std::fs::write(Path::new(&out).join("client_sources.rs"), code).expect("a writable OUT_DIR");
 

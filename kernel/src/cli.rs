@@ -128,7 +128,6 @@ pub(crate) enum ModelAction {
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Kernel { connection_file } => {
-            // Cells and magics find the engine's program by it.
             runtime()?.block_on(wire::serve(&connection_file, session::kernel()))?;
         }
         Command::Run { notebook, parameters, output, html } => {
@@ -140,7 +139,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Install(to) => {
             let (place, name) = to.place();
-            println!("installed the kernel in {}", install::install(&place, &name, &this_program()?)?.display());
+            println!(
+                "installed the kernel in {}",
+                install::install(&place, &name, &this_program()?)?.display()
+            );
         }
         Command::Uninstall(from) => {
             let (place, name) = from.place();
@@ -150,7 +152,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Jobs { cancel, limit } => jobs(cancel, limit)?,
         Command::Models { action } => return models(action),
         Command::Worker => spinbot_engine::worker_main().context("the worker's pipes")?,
-        Command::Runtime => anyhow::bail!("`spinbot runtime` is run by a kernel, which speaks to it over pipes"),
+        Command::Runtime => {
+            anyhow::bail!("`spinbot runtime` is run by a kernel, which speaks to it over pipes")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -169,16 +173,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn engine(background: bool, stop: bool, status: bool) -> anyhow::Result<()> {
     let options = spinbot_engine::Options::standard(&this_program()?);
-    if stop || status {
-        let Some(mut engine) = spinbot::Engine::running()? else {
-            println!("no engine is running");
-            return Ok(());
-        };
-        if stop {
-            engine.shutdown()?;
-            println!("the engine has been told to stop");
-        } else {
-            println!("{}", serde_json::to_string_pretty(&engine.status()?)?);
+    if stop {
+        let told = spinbot::Engine::stop(&options.socket)?;
+        println!("{}", if told { "the engine has been told to stop" } else { "no engine is running" });
+        return Ok(());
+    }
+    if status {
+        match spinbot::Engine::running()? {
+            Some(mut engine) => println!("{}", serde_json::to_string_pretty(&engine.status()?)?),
+            None => println!("no engine is running"),
         }
         return Ok(());
     }
@@ -217,7 +220,11 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
                 };
                 println!("{}  {}", model.id, model.title);
                 println!("    for     {}", model.purpose);
-                println!("    size    {:.1} MB, licence {}", model.bytes as f64 / 1e6, model.licence.as_deref().unwrap_or("unknown"));
+                println!(
+                    "    size    {:.1} MB, licence {}",
+                    model.bytes as f64 / 1e6,
+                    model.licence.as_deref().unwrap_or("unknown")
+                );
                 if let Some(origin) = &model.origin {
                     println!("    from    {origin}");
                 }

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 /// The name people see in Jupyter's launcher.
 pub(crate) const DISPLAY_NAME: &str = "SpinBot (Rust)";
 
-/// The folder's name where none is given.
-pub(crate) const DEFAULT_NAME: &str = "spinbot";
-
+/// The specification, with `{spinbot}` for the program's path.
 const TEMPLATE: &str = include_str!("../../kernelspec/kernel.json");
 
 const LOGOS: [(&str, &[u8]); 3] = [

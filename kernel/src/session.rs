@@ -135,11 +135,13 @@ impl Listener for Speaker {
             Message::Display { bundle, display_id: Some(id), update: true } => {
                 self.out.update_display_data(bundle, &id);
             }
-            Message::Display { bundle, display_id, .. } => self.out.display_data(bundle, display_id.as_deref()),
+            Message::Display { bundle, display_id, .. } => {
+                self.out.display_data(bundle, display_id.as_deref())
+            }
             Message::Result { bundle } => self.out.execute_result(bundle, self.count),
             Message::Clear { wait } => self.out.clear_output(wait),
             // The evaluator's own; it does not hand them on.
-            Message::Answer { .. } | Message::Panic { .. } => {}
+            Message::Answer { .. } | Message::Panic { .. } | Message::Following { .. } => {}
         }
     }
 }
@@ -270,7 +272,9 @@ impl wire::Quick for Answers {
 /// The Rust segment the cursor is in, and where it begins.
 fn rust_at(code: &str, cursor: usize) -> Option<(String, usize)> {
     split(code).into_iter().find_map(|segment| match segment {
-        Segment::Rust { code, range, .. } if (range.start..=range.end).contains(&cursor) => Some((code, range.start)),
+        Segment::Rust { code, range, .. } if (range.start..=range.end).contains(&cursor) => {
+            Some((code, range.start))
+        }
         _ => None,
     })
 }

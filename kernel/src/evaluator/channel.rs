@@ -36,6 +36,8 @@ pub(crate) struct CellEnd {
     pub(crate) died: Option<String>,
     /// The answer to a magic's `{expr}`.
     pub(crate) answer: Option<String>,
+    /// The job it followed last.
+    pub(crate) job: Option<String>,
 }
 
 #[derive(Default)]
@@ -58,7 +60,8 @@ impl Channel {
         let socket = UnixListener::bind(&path)?;
         let shared = Arc::new(Mutex::new(Shared::default()));
         let worker = Arc::new(AtomicU32::new(0));
-        let reader = Reader { socket, shared: Arc::clone(&shared), worker: Arc::clone(&worker), open: Vec::new() };
+        let reader =
+            Reader { socket, shared: Arc::clone(&shared), worker: Arc::clone(&worker), open: Vec::new() };
         std::thread::Builder::new().name("cell channel".to_owned()).spawn(move || reader.run())?;
         Ok(Channel { path, shared, worker })
     }
@@ -262,6 +265,7 @@ impl Shared {
             Tag::Died => self.end.died = Some(String::from_utf8_lossy(payload).into_owned()),
             Tag::Message => match serde_json::from_slice(payload) {
                 Ok(Message::Answer { text }) => self.end.answer = Some(text),
+                Ok(Message::Following { job }) => self.end.job = Some(job),
                 Ok(Message::Panic { text, line }) => self.end.panic = Some((text, line)),
                 Ok(message) => {
                     if let Some(listener) = self.listener.as_mut() {

@@ -81,7 +81,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether every name in the type is one that is always in scope.
 fn in_prelude(of: &str) -> bool {
-    const NAMES: &[&str] = &["Vec", "String", "Option", "Result", "Box", "str", "static", "bool", "char", "mut", "dyn"];
+    const NAMES: &[&str] =
+        &["Vec", "String", "Option", "Result", "Box", "str", "static", "bool", "char", "mut", "dyn"];
     let number = |w: &str| {
         w.strip_prefix(['i', 'u', 'f']).is_some_and(|bits| bits == "size" || bits.parse::<u16>().is_ok())
     };
@@ -132,7 +133,10 @@ mod tests {
         ] {
             assert_eq!(nameable(printed).as_deref(), written, "{printed}");
         }
-        assert_eq!(qualify("HashMap<HashMapper, HashMap<u8>>", "HashMap", "s::HashMap"), "s::HashMap<HashMapper, s::HashMap<u8>>");
+        assert_eq!(
+            qualify("HashMap<HashMapper, HashMap<u8>>", "HashMap", "s::HashMap"),
+            "s::HashMap<HashMapper, s::HashMap<u8>>"
+        );
         assert!(in_prelude("Vec<Option<(u8, &'static str)>>") && !in_prelude("HashMap<u8, u8>"));
     }
 }

@@ -107,7 +107,10 @@ impl Channel {
             "EVCXR_ERROR_OCCURRED" => Some(Tag::Errored),
             _ => None,
         };
-        if known.is_none() && !marker.starts_with("EVCXR_VARIABLE_CHANGED_TYPE:") && !marker.starts_with("EVCXR_BEGIN_CONTENT ") {
+        if known.is_none()
+            && !marker.starts_with("EVCXR_VARIABLE_CHANGED_TYPE:")
+            && !marker.starts_with("EVCXR_BEGIN_CONTENT ")
+        {
             return self.frame(Tag::Stdout, line);
         }
         if !before.is_empty() {
@@ -175,7 +178,11 @@ fn take_text(tag: Tag, text: &[u8]) {
 /// # Safety
 /// As of `write(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn write(fd: libc::c_int, bytes: *const libc::c_void, length: libc::size_t) -> libc::ssize_t {
+pub unsafe extern "C" fn write(
+    fd: libc::c_int,
+    bytes: *const libc::c_void,
+    length: libc::size_t,
+) -> libc::ssize_t {
     match ours(fd) {
         Some(tag) if !bytes.is_null() => {
             // SAFETY: the caller gives `length` readable bytes.
@@ -192,7 +199,11 @@ pub unsafe extern "C" fn write(fd: libc::c_int, bytes: *const libc::c_void, leng
 /// # Safety
 /// As of `writev(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn writev(fd: libc::c_int, parts: *const libc::iovec, count: libc::c_int) -> libc::ssize_t {
+pub unsafe extern "C" fn writev(
+    fd: libc::c_int,
+    parts: *const libc::iovec,
+    count: libc::c_int,
+) -> libc::ssize_t {
     match ours(fd) {
         Some(tag) if !parts.is_null() => {
             let mut text = Vec::new();
@@ -201,7 +212,10 @@ pub unsafe extern "C" fn writev(fd: libc::c_int, parts: *const libc::iovec, coun
                 unsafe {
                     let part = &*parts.add(i);
                     if part.iov_len > 0 {
-                        text.extend_from_slice(std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len));
+                        text.extend_from_slice(std::slice::from_raw_parts(
+                            part.iov_base.cast::<u8>(),
+                            part.iov_len,
+                        ));
                     }
                 }
             }

@@ -6,9 +6,9 @@
 mod channel;
 mod errors;
 mod frame;
+mod inference;
 mod intercept;
 mod interrupt;
-mod inference;
 pub(crate) mod rewrite;
 pub(crate) mod runtime;
 mod workspace;
@@ -220,7 +220,8 @@ impl Thread {
 
     fn warm_up(&self) -> Result<CommandContext, EvalError> {
         self.try_warm_up().map_err(|reason| {
-            let help = "help: cells are compiled with the Rust toolchain: `rustc` and `cargo` must be in PATH";
+            let help =
+                "help: cells are compiled with the Rust toolchain: `rustc` and `cargo` must be in PATH";
             let mut error = evaluator_error(format!("the Rust evaluator did not start: {reason}"));
             error.traceback.push(help.to_owned());
             error
@@ -229,19 +230,24 @@ impl Thread {
 
     fn try_warm_up(&self) -> Result<CommandContext, String> {
         let say = |what: &str, e: std::io::Error| format!("{what}: {e}");
-        let version = Command::new("rustc").arg("-vV").output().map_err(|e| say("running rustc", e))?;
-        let warm = workspace::Warm::locate(&String::from_utf8_lossy(&version.stdout));
+        let ask = |question: &[&str]| {
+            let output =
+                Command::new("rustc").args(question).output().map_err(|e| say("running rustc", e))?;
+            Ok::<_, String>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let warm = workspace::Warm::locate(&ask(&["-vV"])?);
+        let libraries = ask(&["--print", "target-libdir"])?;
         workspace::tidy().map_err(|e| say("preparing the cache folder", e))?;
         let lock = workspace::Lock::wait().map_err(|e| say("locking the cache folder", e))?;
         let built = warm.is_built();
         if built {
             warm.copy().map_err(|e| say("copying the built workspace", e))?;
             drop(lock);
-            self.open(&warm)
+            self.open(&warm, &libraries)
         } else {
             self.state.building.store(true, Ordering::Release);
             warm.lay_out().map_err(|e| say("writing the workspace", e))?;
-            let context = self.open(&warm);
+            let context = self.open(&warm, &libraries);
             if context.is_ok() {
                 warm.keep().map_err(|e| say("keeping the built workspace", e))?;
             }
@@ -251,10 +257,13 @@ impl Thread {
         }
     }
 
-    fn open(&self, warm: &workspace::Warm) -> Result<CommandContext, String> {
+    fn open(&self, warm: &workspace::Warm, libraries: &str) -> Result<CommandContext, String> {
         let executable = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut command = Command::new(executable);
-        command.arg("runtime").env(runtime::CHANNEL_VARIABLE, self.channel.path());
+        command
+            .arg("runtime")
+            .env(runtime::CHANNEL_VARIABLE, self.channel.path())
+            .env(runtime::LIBRARIES_VARIABLE, libraries);
         let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(|e| e.to_string())?;
         for lines in [outputs.stdout, outputs.stderr] {
             // Nothing a cell says comes this way; evcxr waits for these to be empty.
@@ -262,8 +271,7 @@ impl Thread {
         }
         let mut context = CommandContext::with_eval_context(context);
         context.set_opt_level("0").map_err(|e| e.to_string())?;
-        let prelude =
-            format!(":dep spinbot = {{ path = {:?} }}\nuse spinbot::prelude::*;", warm.client());
+        let prelude = format!(":dep spinbot = {{ path = {:?} }}\nuse spinbot::prelude::*;", warm.client());
         context.execute(&prelude).map_err(|e| match e {
             evcxr::Error::CompilationErrors(errors) => {
                 errors.iter().map(|e| e.rendered()).collect::<Vec<_>>().join("\n")
@@ -272,6 +280,9 @@ impl Thread {
         })?;
         // Compiled once here, so that the first cell finds the crate's code generated and the linker's files warm.
         context.execute("spinbot::__show!(());").map_err(|e| e.to_string())?;
+        if let Some(how) = self.channel.finish().died {
+            return Err(format!("a first cell did not run: {how}"));
+        }
         // The same for `cargo check`, by which inference and evcxr's own diagnostics work.
         context.check("let _ = ();").map_err(|e| e.to_string())?;
         Ok(context)
@@ -292,7 +303,12 @@ impl Thread {
         let interrupted = self.state.interrupted.load(Ordering::Acquire);
         match result {
             Err(_) if interrupted => Err(was_interrupted()),
-            Ok(_) if interrupted && end.died.is_some() => Err(was_interrupted()),
+            Ok(_) if interrupted && end.died.is_some() => {
+                if let Some(job) = &end.job {
+                    cancel(job);
+                }
+                Err(was_interrupted())
+            }
             Ok(outputs) => {
                 if let Some(how) = &end.died {
                     return Err(process_ended(how));
@@ -304,7 +320,11 @@ impl Thread {
                     let value = "a `?` returned an error from the cell".to_owned();
                     return Err(EvalError { name: "EarlyReturn", traceback: vec![value.clone()], value });
                 }
-                let running = outputs.phases.iter().find(|p| p.name == "Execution").map_or(Duration::ZERO, |p| p.duration);
+                let running = outputs
+                    .phases
+                    .iter()
+                    .find(|p| p.name == "Execution")
+                    .map_or(Duration::ZERO, |p| p.duration);
                 self.channel.say(outputs.content_by_mime_type);
                 Ok(Evaluated {
                     answer: end.answer,
@@ -327,6 +347,13 @@ impl Channel {
     }
 }
 
+/// Cancels the job an interrupted cell was following. Where no engine answers, there is no job to cancel.
+fn cancel(job: &str) {
+    if let Ok(Some(mut engine)) = spinbot::Engine::running() {
+        let _ = engine.cancel(job);
+    }
+}
+
 fn was_interrupted() -> EvalError {
     let value = "the cell was interrupted; variables from before it are kept".to_owned();
     EvalError { name: "Interrupted", traceback: vec![format!("Interrupted: {value}")], value }
@@ -341,7 +368,8 @@ fn panicked(end: &CellEnd, context: &CommandContext, typed: &str) -> EvalError {
     let (value, line) = end.panic.clone().unwrap_or_else(|| ("the cell panicked".to_owned(), 0));
     let mut traceback = vec![format!("Panic: {value}")];
     let source = context.last_source().unwrap_or_default();
-    let compiled = usize::try_from(line).ok().and_then(|l| l.checked_sub(1)).and_then(|l| source.lines().nth(l));
+    let compiled =
+        usize::try_from(line).ok().and_then(|l| l.checked_sub(1)).and_then(|l| source.lines().nth(l));
     // The compiled source is the cell's own text between generated lines: the line is found again by its text.
     let plain = |text: &str| text.replace(rewrite::OPEN, "").trim().trim_end_matches([';', ')']).to_owned();
     if let Some(compiled) = compiled.map(plain).filter(|c| !c.is_empty())
@@ -357,7 +385,8 @@ fn panicked(end: &CellEnd, context: &CommandContext, typed: &str) -> EvalError {
 fn told(error: evcxr::Error, typed: &str, rewritten: &Rewritten) -> EvalError {
     match error {
         evcxr::Error::CompilationErrors(errors) => {
-            let value = errors.first().map_or_else(|| "the cell does not compile".to_owned(), |e| e.message());
+            let value =
+                errors.first().map_or_else(|| "the cell does not compile".to_owned(), |e| e.message());
             let mut traceback: Vec<String> = Vec::new();
             for text in errors.iter().map(|e| errors::render(e, typed, rewritten)) {
                 if !traceback.contains(&text) {

@@ -134,7 +134,8 @@ fn untyped_of(code: &str, local: &syn::Local) -> Vec<Untyped> {
         }
         syn::Pat::Type(typed) => {
             let text = code_of(code, typed.ty.span());
-            let hole = text.is_some_and(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "_"));
+            let hole =
+                text.is_some_and(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "_"));
             match (&*typed.pat, offset(code, typed.pat.span().end()), offset(code, typed.ty.span().end())) {
                 (syn::Pat::Ident(name), Some(start), Some(end)) if hole => vec![Untyped {
                     name: name.ident.to_string(),
@@ -190,7 +191,9 @@ impl Parsed<'_> {
     }
 
     fn show_edits(&self) -> Vec<(usize, usize, String)> {
-        self.shown.map_or_else(Vec::new, |(start, end)| vec![(start, 0, OPEN.to_owned()), (end, 0, CLOSE.to_owned())])
+        self.shown.map_or_else(Vec::new, |(start, end)| {
+            vec![(start, 0, OPEN.to_owned()), (end, 0, CLOSE.to_owned())]
+        })
     }
 
     /// The cell followed by one line for each untyped variable that makes the compiler name its type; with the
@@ -257,7 +260,9 @@ pub(crate) fn completeness(code: &str) -> Completeness {
         if last.trim_end().ends_with(['{', '(', '[']) { format!("{current}    ") } else { current }
     };
     match open {
-        Some(0) if error.to_string().starts_with("unexpected end of input") => Completeness::Incomplete(indent()),
+        Some(0) if error.to_string().starts_with("unexpected end of input") => {
+            Completeness::Incomplete(indent())
+        }
         Some(0) | None => Completeness::Invalid,
         Some(_) => Completeness::Incomplete(indent()),
     }
@@ -330,8 +335,10 @@ fn block_comment(text: &str) -> Option<usize> {
 
 fn raw_string_start(code: &str, at: usize) -> Option<usize> {
     let after = code[at..].strip_prefix('r')?;
-    let in_identifier =
-        code[..at].chars().next_back().is_some_and(|c| (c.is_alphanumeric() || c == '_') && c != 'b' && c != 'c');
+    let in_identifier = code[..at]
+        .chars()
+        .next_back()
+        .is_some_and(|c| (c.is_alphanumeric() || c == '_') && c != 'b' && c != 'c');
     let hashes = after.bytes().take_while(|b| *b == b'#').count();
     (!in_identifier && after[hashes..].starts_with('"')).then_some(hashes)
 }
@@ -352,7 +359,9 @@ fn string_length(text: &str) -> Option<usize> {
 fn character_or_lifetime(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match (chars.next(), chars.next()) {
-        (Some((_, '\\')), Some(_)) => text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(i, _)| i + 3),
+        (Some((_, '\\')), Some(_)) => {
+            text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(i, _)| i + 3)
+        }
         (Some(_), Some((i, '\''))) => i + 1,
         _ => 1,
     }

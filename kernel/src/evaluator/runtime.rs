@@ -26,6 +26,9 @@ use std::time::Duration;
 /// Names the kernel's socket for this process.
 pub(crate) const CHANNEL_VARIABLE: &str = "SPINBOT_CELL_CHANNEL";
 
+/// Names the folder of the compiler's own libraries.
+pub(crate) const LIBRARIES_VARIABLE: &str = "SPINBOT_RUST_LIBRARIES";
+
 /// How often text without a newline is pushed out while a cell runs.
 const FLUSH_EVERY: Duration = Duration::from_millis(30);
 
@@ -46,9 +49,27 @@ pub(crate) fn main() -> ! {
             supervise();
         }
     }
+    load_std();
     match Worker::new(channel) {
         Ok(mut worker) => worker.run(),
         Err(_) => std::process::exit(96),
+    }
+}
+
+/// Loads the standard library that every cell is linked against. Their own search path is relative to where rustc
+/// wrote them, and evcxr moves them.
+fn load_std() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = std::env::var_os(LIBRARIES_VARIABLE).unwrap_or_default();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(b"libstd-")
+            && name.as_bytes().ends_with(b".so")
+            && let Ok(path) = CString::new(entry.path().as_os_str().as_bytes())
+        {
+            // SAFETY: loading the library a cell would load itself. Failing here, the cell says so.
+            unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+        }
     }
 }
 
@@ -84,13 +105,19 @@ impl Worker {
         for fd in 0..=2 {
             replace(fd, null.as_raw_fd())?;
         }
-        Ok(Worker { requests: requests.into(), answers: answers.into(), channel, variables: std::ptr::null_mut() })
+        Ok(Worker {
+            requests: requests.into(),
+            answers: answers.into(),
+            channel,
+            variables: std::ptr::null_mut(),
+        })
     }
 
     fn run(&mut self) -> ! {
         while let Some(line) = self.request() {
             let mut words = line.split(' ');
-            let (Some("LOAD_AND_RUN"), Some(library), Some(function)) = (words.next(), words.next(), words.next())
+            let (Some("LOAD_AND_RUN"), Some(library), Some(function)) =
+                (words.next(), words.next(), words.next())
             else {
                 std::process::exit(99)
             };
@@ -323,7 +350,11 @@ fn load_error() -> String {
     // SAFETY: dlerror gives null or a C string valid until the next dl call on this thread.
     unsafe {
         let text: *const c_char = libc::dlerror();
-        if text.is_null() { "no reason given".to_owned() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        if text.is_null() {
+            "no reason given".to_owned()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -341,4 +372,3 @@ fn how_it_ended(status: c_int) -> String {
     }
     format!("it left with exit code {}", libc::WEXITSTATUS(status))
 }
-

@@ -90,7 +90,10 @@ impl Warm {
         }
         let client = self.client();
         fs::create_dir_all(client.join("src"))?;
-        fs::write(client.join("Cargo.toml"), CLIENT_MANIFEST.replace("@version@", env!("CARGO_PKG_VERSION")))?;
+        fs::write(
+            client.join("Cargo.toml"),
+            CLIENT_MANIFEST.replace("@version@", env!("CARGO_PKG_VERSION")),
+        )?;
         for (name, source) in CLIENT_SOURCES {
             fs::write(client.join("src").join(name), source)?;
         }
@@ -149,7 +152,11 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
             fs::copy(&source, &target)?;
             let times = fs::metadata(&source)?;
             let times = fs::FileTimes::new().set_modified(times.modified()?).set_accessed(times.accessed()?);
-            fs::File::options().write(true).open(&target).or_else(|_| fs::File::open(&target))?.set_times(times)?;
+            fs::File::options()
+                .write(true)
+                .open(&target)
+                .or_else(|_| fs::File::open(&target))?
+                .set_times(times)?;
         }
     }
     let times = fs::metadata(from)?;

@@ -223,7 +223,9 @@ impl Audio {
         bytes.extend([2u16, 16].map(u16::to_le_bytes).concat());
         bytes.extend(b"data");
         bytes.extend(data.to_le_bytes());
-        bytes.extend(samples.iter().flat_map(|s| ((s.clamp(-1.0, 1.0) * 32767.0).round() as i16).to_le_bytes()));
+        bytes.extend(
+            samples.iter().flat_map(|s| ((s.clamp(-1.0, 1.0) * 32767.0).round() as i16).to_le_bytes()),
+        );
         Audio { bytes, mime: "audio/wav" }
     }
 }
@@ -231,7 +233,11 @@ impl Audio {
 impl Show for Audio {
     fn bundle(&self) -> Bundle {
         // `src` on the element itself: JupyterLab's sanitiser strips `<source>` in untrusted notebooks.
-        let player = format!("<audio controls src=\"data:{};base64,{}\"></audio>", self.mime, BASE64.encode(&self.bytes));
+        let player = format!(
+            "<audio controls src=\"data:{};base64,{}\"></audio>",
+            self.mime,
+            BASE64.encode(&self.bytes)
+        );
         Bundle::text(format!("Audio ({})", size(self.bytes.len()))).with("text/html", player)
     }
 }
@@ -286,8 +292,10 @@ impl Show for Video {
             format!(" poster=\"data:image/jpeg;base64,{}\"", BASE64.encode(jpeg))
         });
         let width = self.width.map_or(String::new(), |w| format!(" width=\"{w}\""));
-        let player =
-            format!("<video controls{width}{poster} src=\"data:video/mp4;base64,{}\"></video>", BASE64.encode(&self.bytes));
+        let player = format!(
+            "<video controls{width}{poster} src=\"data:video/mp4;base64,{}\"></video>",
+            BASE64.encode(&self.bytes)
+        );
         let bundle = Bundle::text(format!("Video ({})", size(self.bytes.len()))).with("text/html", player);
         match &self.poster {
             Some(jpeg) => bundle.with_bytes("image/jpeg", jpeg),
@@ -324,7 +332,8 @@ impl Show for Table {
             format!("<tr>{cells}</tr>")
         };
         let rows: String = self.rows.iter().map(|row| line("td", row)).collect();
-        let html = format!("<table><thead>{}</thead><tbody>{rows}</tbody></table>", line("th", &self.columns));
+        let html =
+            format!("<table><thead>{}</thead><tbody>{rows}</tbody></table>", line("th", &self.columns));
 
         let all = std::iter::once(&self.columns).chain(&self.rows);
         let mut widths: Vec<usize> = Vec::new();
@@ -380,7 +389,11 @@ impl Show for crate::Plan {
 
 /// Makes text safe between tags and inside quoted attributes.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

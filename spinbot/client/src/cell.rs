@@ -25,6 +25,8 @@ pub enum Message {
     Clear { wait: bool },
     /// The text a magic asked for with `{expr}`.
     Answer { text: String },
+    /// The cell follows this job: stopping the cell cancels it.
+    Following { job: String },
     /// The cell's own thread panicked; whether that ended the cell is told apart.
     Panic {
         text: String,
@@ -137,7 +139,9 @@ macro_rules! __show {
         match &$value {
             value => {
                 #[allow(unused_imports)]
-                use $crate::cell::probe::{AsDebug as _, AsOpaque as _, AsShow as _, ByItself as _, NoOwnDisplay as _};
+                use $crate::cell::probe::{
+                    AsDebug as _, AsOpaque as _, AsShow as _, ByItself as _, NoOwnDisplay as _,
+                };
                 #[allow(clippy::needless_borrow)]
                 let own = value.evcxr_display();
                 (&&&&$crate::cell::probe::Probe(own, value)).show_value();
@@ -193,7 +197,11 @@ pub mod probe {
             }
             let line = format!("{:?}", self.1);
             // A long value on one line is hard to read; a short one on many lines wastes the page.
-            let text = if line.chars().count() > 100 && line.contains(['{', '[', '(']) { format!("{:#?}", self.1) } else { line };
+            let text = if line.chars().count() > 100 && line.contains(['{', '[', '(']) {
+                format!("{:#?}", self.1)
+            } else {
+                line
+            };
             send(&Message::Result { bundle: Bundle::text(text) });
         }
     }

@@ -27,7 +27,11 @@ pub struct DisplayHandle {
 impl DisplayHandle {
     /// Replaces what is shown, wherever it is shown.
     pub fn update(&self, thing: impl Show) {
-        cell::send(&Message::Display { bundle: thing.bundle(), display_id: Some(self.id.clone()), update: true });
+        cell::send(&Message::Display {
+            bundle: thing.bundle(),
+            display_id: Some(self.id.clone()),
+            update: true,
+        });
     }
 
     /// The Jupyter display id.

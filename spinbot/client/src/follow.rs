@@ -14,12 +14,14 @@ const REDRAW: Duration = Duration::from_millis(250);
 
 impl Job {
     /// Follows the job from a Rust cell: previews as they come, a bar under them, and the fault as the error.
+    /// Stopping the cell cancels the job.
     ///
     /// # Errors
     /// The job's own fault when it failed, that it was cancelled, or that the engine went away.
     pub fn show(&mut self) -> Result<JobView> {
         let mut bar: Option<(DisplayHandle, Instant)> = None;
         let mut previews: BTreeMap<String, (DisplayHandle, Digest)> = BTreeMap::new();
+        crate::cell::send(&crate::cell::Message::Following { job: self.id().to_owned() });
         let view = self.follow(|event, view| {
             let due = bar.as_ref().is_none_or(|(_, at)| at.elapsed() >= REDRAW);
             if due || event.body.is_terminal() {

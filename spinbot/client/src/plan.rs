@@ -129,7 +129,10 @@ impl Plan {
                 return fault(format!("two steps are called `{}`", step.id));
             }
             if !(step.weight.is_finite() && step.weight > 0.0) {
-                return fault(format!("step `{}` has weight {}, need a positive number", step.id, step.weight));
+                return fault(format!(
+                    "step `{}` has weight {}, need a positive number",
+                    step.id, step.weight
+                ));
             }
             for (name, input) in &step.inputs {
                 if let Input::Output { step: from, .. } = input

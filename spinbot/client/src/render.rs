@@ -116,10 +116,14 @@ impl Render {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
         };
-        let portrait =
-            self.portrait.clone().ok_or_else(|| missing("a portrait", "--portrait PICTURE").about("portrait"))?;
-        let speech =
-            self.speech.clone().ok_or_else(|| missing("something to say", "--speech CLIP").about("speech"))?;
+        let portrait = self
+            .portrait
+            .clone()
+            .ok_or_else(|| missing("a portrait", "--portrait PICTURE").about("portrait"))?;
+        let speech = self
+            .speech
+            .clone()
+            .ok_or_else(|| missing("something to say", "--speech CLIP").about("speech"))?;
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let title = format!("render {} saying {}", name(&portrait), name(&speech));
         let (size, quantizer) = self.preset.size_and_quantizer();
@@ -177,7 +181,8 @@ impl Take {
             (None, Some(fault)) => return Err(fault.clone()),
             (None, None) => return Err(Fault::new(format!("job {} was cancelled", view.job))),
         };
-        let first_frame = view.artifacts.get("animate").and_then(|outputs| outputs.get("first_frame")).cloned();
+        let first_frame =
+            view.artifacts.get("animate").and_then(|outputs| outputs.get("first_frame")).cloned();
         let seconds = view.ended_at.zip(view.started_at).map_or(0.0, |(end, start)| end - start);
         Ok(Take { job: view.job.clone(), video, first_frame, seconds })
     }
@@ -195,7 +200,8 @@ impl Take {
     /// # Errors
     /// When its path is not Unicode.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| Fault::new(format!("the take cannot be written as JSON: {e}")))
+        serde_json::to_string(self)
+            .map_err(|e| Fault::new(format!("the take cannot be written as JSON: {e}")))
     }
 
     /// How long the video is, in seconds, as the MP4 says.
@@ -204,7 +210,8 @@ impl Take {
     /// When the file is gone or says nothing.
     pub fn duration(&self) -> Result<f64> {
         let path = self.path();
-        crate::mp4::duration(&self.bytes()?).ok_or_else(|| Fault::new(format!("{}: no MP4 movie", path.display())))
+        crate::mp4::duration(&self.bytes()?)
+            .ok_or_else(|| Fault::new(format!("{}: no MP4 movie", path.display())))
     }
 
     /// Where the MP4 lies.

@@ -21,20 +21,20 @@ fn to_i16(samples: &[f32]) -> impl Iterator<Item = i16> {
 
 /// The clip as a WAV file of 16-bit samples.
 pub fn wav_bytes(clip: &Clip) -> Vec<u8> {
-    let data = (clip.samples.len() * 2) as u32;
-    let mut bytes = Vec::with_capacity(44 + data as usize);
-    bytes.extend(b"RIFF");
-    bytes.extend((36 + data).to_le_bytes());
-    bytes.extend(b"WAVEfmt ");
-    bytes.extend(16u32.to_le_bytes());
-    // PCM, one channel, rate, bytes a second, bytes a frame, bits a sample.
-    bytes.extend([1u16, 1].into_iter().flat_map(u16::to_le_bytes));
-    bytes.extend([clip.rate, clip.rate.saturating_mul(2)].into_iter().flat_map(u32::to_le_bytes));
-    bytes.extend([2u16, 16].into_iter().flat_map(u16::to_le_bytes));
-    bytes.extend(b"data");
-    bytes.extend(data.to_le_bytes());
-    bytes.extend(to_i16(&clip.samples).flat_map(i16::to_le_bytes));
-    bytes
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: clip.rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut bytes = std::io::Cursor::new(Vec::with_capacity(44 + clip.samples.len() * 2));
+    let written = hound::WavWriter::new(&mut bytes, spec).and_then(|mut writer| {
+        to_i16(&clip.samples).try_for_each(|sample| writer.write_sample(sample))?;
+        writer.finalize()
+    });
+    // Memory takes what a file may refuse, and 16-bit samples are what the header says.
+    debug_assert!(written.is_ok());
+    bytes.into_inner()
 }
 
 /// The clip as an MP3 of `kbit` kbit/s (64 suits speech). A rate MP3 does not know is raised to the next it
