@@ -243,11 +243,11 @@ impl Thread {
         if built {
             warm.copy().map_err(|e| say("copying the built workspace", e))?;
             drop(lock);
-            self.open(&warm, &libraries)
+            self.open(&warm, &libraries, built)
         } else {
             self.state.building.store(true, Ordering::Release);
             warm.lay_out().map_err(|e| say("writing the workspace", e))?;
-            let context = self.open(&warm, &libraries);
+            let context = self.open(&warm, &libraries, built);
             if context.is_ok() {
                 warm.keep().map_err(|e| say("keeping the built workspace", e))?;
             }
@@ -257,7 +257,7 @@ impl Thread {
         }
     }
 
-    fn open(&self, warm: &workspace::Warm, libraries: &str) -> Result<CommandContext, String> {
+    fn open(&self, warm: &workspace::Warm, libraries: &str, built: bool) -> Result<CommandContext, String> {
         let executable = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut command = Command::new(executable);
         command
@@ -278,14 +278,14 @@ impl Thread {
             }
             other => other.to_string(),
         })?;
-        // Compiled once here, so that the first cell finds the crate's code generated and the linker's files warm.
-        context.execute("spinbot::__show!(());").map_err(|e| e.to_string())?;
-        if let Some(how) = self.channel.finish().died {
-            return Err(format!("a first cell did not run: {how}"));
+        if !built {
+            // `cargo check`, by which inference and evcxr's own diagnostics work, builds the crates once more.
+            context.check("let _ = ();").map_err(|e| e.to_string())?;
         }
-        // The same for `cargo check`, by which inference and evcxr's own diagnostics work.
-        context.check("let _ = ();").map_err(|e| e.to_string())?;
-        Ok(context)
+        match self.channel.finish().died {
+            Some(how) => Err(format!("a first cell did not run: {how}")),
+            None => Ok(context),
+        }
     }
 
     fn eval(

@@ -56,13 +56,16 @@ impl Executor {
         while let Ok(job) = jobs.recv() {
             self.iopub.status("busy", &job.message.raw_header);
             let (failed, reply) = self.execute(&job, &mut session, &mut count);
+            // What the client queued before it could know of the error was meant to follow a success. Taken out
+            // before the reply: what comes after it was sent knowing.
+            let dropped: Vec<Job> = match failed && job.content.stop_on_error && !job.content.silent {
+                true => jobs.try_iter().collect(),
+                false => Vec::new(),
+            };
             self.answer(&job.message, reply);
-            if failed && job.content.stop_on_error && !job.content.silent {
-                // What the client queued before it could know of the error was meant to follow a success.
-                for dropped in jobs.try_iter() {
-                    self.iopub.status("busy", &dropped.message.raw_header);
-                    self.answer(&dropped.message, aborted(count));
-                }
+            for dropped in dropped {
+                self.iopub.status("busy", &dropped.message.raw_header);
+                self.answer(&dropped.message, aborted(count));
             }
         }
     }
