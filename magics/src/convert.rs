@@ -22,6 +22,10 @@ const KEYWORDS: &[&str] = &[
 pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Value, MagicError> {
     let name = if arg.positional { arg.placeholder.to_owned() } else { format!("--{}", arg.name) };
     let wrong = |message: String| MagicError::at(span, message);
+    let wrong_number = |message: String| {
+        let written = if arg.positional { name.clone() } else { format!("{name} {}", arg.placeholder) };
+        wrong(message).help(format!("write `{written}`: {}", arg.help))
+    };
     match arg.kind {
         Kind::Text | Kind::Code => Ok(Value::Text(text.to_owned())),
         Kind::Flag => match text {
@@ -34,15 +38,17 @@ pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Val
             .help("use letters, digits and `_`, not a digit first, and no Rust keyword")),
         Kind::Number { min, max } => match text.parse::<f64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(Value::Number(number)),
-            Ok(number) => Err(wrong(format!("{name}: got {number}, need {min}..={max}"))),
-            Err(_) => Err(wrong(format!("{name} needs a number, got `{text}`"))),
+            Ok(number) => Err(wrong_number(format!("{name}: got {number}, need {min}..={max}"))),
+            Err(_) => Err(wrong_number(format!("{name} needs a number, got `{text}`"))),
         },
         // Digits that do not fit 64 bits are a number all the same: out of range, not of the wrong kind.
         Kind::Int { min, max } => match (text.parse::<i64>(), text.parse::<i128>()) {
             (Ok(number), _) if (min..=max).contains(&number) => Ok(Value::Int(number)),
-            (Err(_), Err(_)) => Err(wrong(format!("{name} needs a whole number, got `{text}`"))),
-            (Ok(_), _) if max == i64::MAX => Err(wrong(format!("{name}: got {text}, need {min} or more"))),
-            _ => Err(wrong(format!("{name}: got {text}, need {min}..={max}"))),
+            (Err(_), Err(_)) => Err(wrong_number(format!("{name} needs a whole number, got `{text}`"))),
+            (Ok(_), _) if max == i64::MAX => {
+                Err(wrong_number(format!("{name}: got {text}, need {min} or more")))
+            }
+            _ => Err(wrong_number(format!("{name}: got {text}, need {min}..={max}"))),
         },
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Choice(choices) => {

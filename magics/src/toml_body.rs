@@ -72,7 +72,15 @@ fn scalar(arg: &Arg, value: &DeValue<'_>, span: Span) -> Result<Option<Given>, M
         Kind::Number { .. } => "a number",
         _ => "a text in quotes",
     };
-    let wrong = |got: &str| MagicError::at(span, format!("`{}` needs {wanted}, got {got}", arg.name));
+    let example = match (arg.kind, wanted) {
+        (Kind::Flag, _) => "true".to_owned(),
+        (_, "a text in quotes") => format!("\"{}\"", arg.placeholder),
+        _ => arg.placeholder.to_owned(),
+    };
+    let wrong = |got: &str| {
+        MagicError::at(span, format!("`{}` needs {wanted}, got {got}", arg.name))
+            .help(format!("write `{} = {example}`: {}", arg.name, arg.help))
+    };
     let text = |text: String| Some(Given::Word(Word { pieces: vec![Piece::Text(text)], span }));
     let numeric = matches!(arg.kind, Kind::Int { .. } | Kind::Number { .. });
     match value {

@@ -19,7 +19,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 KERNEL = os.environ.get("SPINBOT_TEST_KERNEL", "spinbot")
 """The kernelspec spoken to."""
-PATIENCE = float(__import__("os").environ.get("SBP","120"))
+PATIENCE = 120.0
 """Seconds a cell may take; tells a hang from a slow machine and nothing finer."""
 WARMING = 900.0
 """Seconds the very first start on a machine may take: it builds the workspace that cells are compiled in."""

@@ -97,13 +97,16 @@ def test_the_same_render_again_computes_nothing(studio: Conversation, home):
 
 
 def test_rust_renders_what_the_magic_renders(studio: Conversation):
+    magic = studio.run(GOOD + " --as by_magic")
+    assert magic.ok, magic.shown
     cell = studio.run(
-        'let take: spinbot::Take = spinbot::render().portrait("face.png").speech("hello.flac")'
+        'let by_rust: spinbot::Take = spinbot::render().portrait("face.png").speech("hello.flac")'
         ".preset(spinbot::render::Preset::Draft).run()?;"
     )
-    assert cell.ok, cell.shown
-    assert any("<video" in html for html in cell.displays("text/html")), cell.shown
-    assert int(studio.value("take.bytes()?.len()")) > 10_000
+    assert cell.ok and cell.displays(), cell.shown
+    assert studio.value("by_rust.artifact() == by_magic.artifact()") == "true"
+    shown = studio.run("spinbot::display(Video::file(by_rust.path())?);")
+    assert shown.ok and "<video" in shown.displays("text/html")[0], shown.shown
     wrong = studio.run(
         'let take: spinbot::Take = spinbot::render().portrait("no-face.png").speech("hello.flac").run()?;'
     )

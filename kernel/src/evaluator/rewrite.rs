@@ -82,6 +82,9 @@ pub(crate) struct Parsed<'a> {
     code: &'a str,
     /// Byte range of the last expression, if its value could be shown.
     shown: Option<(usize, usize)>,
+    /// Where a semicolon goes behind a last expression that never has a value: without one, evcxr would try to
+    /// show it itself.
+    closed: Option<usize>,
     /// Its top-level variables whose type is not written out and not plain from a literal.
     pub(crate) untyped: Vec<Untyped>,
 }
@@ -89,14 +92,21 @@ pub(crate) struct Parsed<'a> {
 /// Reads a cell. One that does not parse has nothing found in it: rustc explains it better.
 pub(crate) fn parse(code: &str) -> Parsed<'_> {
     let Ok(statements) = statements(&without_commands(code)) else {
-        return Parsed { code, shown: None, untyped: Vec::new() };
+        return Parsed { code, shown: None, closed: None, untyped: Vec::new() };
     };
+    let mut closed = None;
     let span = match statements.last() {
         // Of type `()` always; wrapping them would only cost better messages.
         Some(Stmt::Expr(
-            syn::Expr::While(_) | syn::Expr::ForLoop(_) | syn::Expr::Assign(_) | syn::Expr::Return(_),
+            valueless @ (syn::Expr::While(_)
+            | syn::Expr::ForLoop(_)
+            | syn::Expr::Assign(_)
+            | syn::Expr::Return(_)),
             None,
-        )) => None,
+        )) => {
+            closed = offset(code, valueless.span().end());
+            None
+        }
         Some(Stmt::Expr(expression, None)) => Some(expression.span()),
         // `thread_local! { .. }` may define items; `vec![..]` and `format!(..)` are values.
         Some(Stmt::Macro(call))
@@ -117,7 +127,7 @@ pub(crate) fn parse(code: &str) -> Parsed<'_> {
             }
         }
     }
-    Parsed { code, shown, untyped }
+    Parsed { code, shown, closed, untyped }
 }
 
 fn untyped_of(code: &str, local: &syn::Local) -> Vec<Untyped> {
@@ -191,9 +201,11 @@ impl Parsed<'_> {
     }
 
     fn show_edits(&self) -> Vec<(usize, usize, String)> {
-        self.shown.map_or_else(Vec::new, |(start, end)| {
-            vec![(start, 0, OPEN.to_owned()), (end, 0, CLOSE.to_owned())]
-        })
+        match (self.shown, self.closed) {
+            (Some((start, end)), _) => vec![(start, 0, OPEN.to_owned()), (end, 0, CLOSE.to_owned())],
+            (None, Some(end)) => vec![(end, 0, ";".to_owned())],
+            (None, None) => Vec::new(),
+        }
     }
 
     /// The cell followed by one line for each untyped variable that makes the compiler name its type; with the
@@ -382,7 +394,9 @@ mod tests {
             ("vec![1]", "spinbot::__show!(vec![1]);"),
             ("thread_local! { static A: u8 = 0; }", "thread_local! { static A: u8 = 0; }"),
             (":dep rand\n\"é\".len()", ":dep rand\nspinbot::__show!(\"é\".len());"),
-            ("for _ in 0..3 {}", "for _ in 0..3 {}"),
+            ("for _ in 0..3 {}", "for _ in 0..3 {};"),
+            ("while f() {} // ok", "while f() {}; // ok"),
+            ("x = 5", "x = 5;"),
             ("let = ", "let = "),
             ("", ""),
         ] {
@@ -393,7 +407,7 @@ mod tests {
     #[test]
     fn columns_lead_back_to_what_was_typed() {
         let rewritten = parse("let a = 1;\n  a + b").shown();
-        let column = rewritten.code.lines().nth(1).unwrap().find('b').unwrap() + 1;
+        let column = rewritten.code.lines().nth(1).unwrap().rfind('b').unwrap() + 1;
         assert_eq!(rewritten.typed(2, column), (2, 7));
         assert_eq!(rewritten.typed(1, 5), (1, 5));
     }

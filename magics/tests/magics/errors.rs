@@ -125,7 +125,8 @@ help: write `--seed N`: Seed of everything random in it.",
 error: --seed: got -1, need 0 or more
   |
 1 | %render --portrait me.jpg --speech hello.wav --seed=-1
-  |                                                     ^^",
+  |                                                     ^^
+help: write `--seed N`: Seed of everything random in it.",
     );
     check(
         &format!("{render} --seed many"),
@@ -133,7 +134,8 @@ error: --seed: got -1, need 0 or more
 error: --seed needs a whole number, got `many`
   |
 1 | %render --portrait me.jpg --speech hello.wav --seed many
-  |                                                     ^^^^",
+  |                                                     ^^^^
+help: write `--seed N`: Seed of everything random in it.",
     );
     check(
         "%jobs --last 9999",
@@ -141,7 +143,8 @@ error: --seed needs a whole number, got `many`
 error: --last: got 9999, need 1..=1000
   |
 1 | %jobs --last 9999
-  |              ^^^^",
+  |              ^^^^
+help: write `--last N`: How many, newest first.",
     );
     check(
         &format!("{render} --preset fin"),
@@ -296,7 +299,8 @@ help: define it in a cell above",
 error: --seed needs a whole number, got `xnova`
   |
 1 | %render --portrait me.jpg --speech hello.wav --seed x{name}
-  |                                                     ^^^^^^^",
+  |                                                     ^^^^^^^
+help: write `--seed N`: Seed of everything random in it.",
     );
     check(
         "%render --portrait {name",
@@ -326,7 +330,8 @@ help: did you mean `speech`?",
 error: `speech` needs a text in quotes, got a number
   |
 3 | speech = 3
-  |          ^",
+  |          ^
+help: write `speech = \"CLIP\"`: What it says: WAV, FLAC, MP3, Ogg or M4A.",
     );
     check(
         "%%render\nportrait = \"me.jpg\"\nspeech = \"hello.wav\"\nseed = \"{name}\"",
@@ -334,7 +339,8 @@ error: `speech` needs a text in quotes, got a number
 error: --seed needs a whole number, got `nova`
   |
 4 | seed = \"{name}\"
-  |        ^^^^^^^^",
+  |        ^^^^^^^^
+help: write `--seed N`: Seed of everything random in it.",
     );
     check(
         "%%render\nportrait = \"me.jpg\"\nspeech = \"nothere.wav\"",
