@@ -10,6 +10,7 @@ import time
 
 import psutil
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 
 from conversation import Conversation
 
@@ -312,7 +313,10 @@ def test_each_kind_of_rich_value_is_shown_as_its_type(kernel: Conversation):
 
 def test_a_late_second_client_is_served_too(kernel: Conversation):
     assert kernel.run("let shared: i32 = 11;").ok
-    second = kernel.manager.client()
+    # A front end of its own has a session of its own; a client of the same manager would share the first one's id
+    # and take its replies, under any kernel.
+    second = BlockingKernelClient()
+    second.load_connection_file(kernel.manager.connection_file)
     second.start_channels()
     try:
         second.wait_for_ready(timeout=60)

@@ -28,7 +28,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<bool> {
     setup::kernelspec(&places)?;
     let peer = peer(&places, options.contains(&WITH_PEER))?;
 
-    let sandbox = Sandbox::new(places.target.join("test-cache"))?;
+    let sandbox = Sandbox::new()?;
     let folder = places.root.join("tests/python");
     let mut command = Command::new(places.python());
     command.arg(folder.join(script)).current_dir(&places.root);

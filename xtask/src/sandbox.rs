@@ -13,12 +13,12 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// `cache` holds what can be fetched or built again, and is kept from run to run.
-    ///
-    /// The home lies in the temporary folder and not in the target folder, because it holds sockets, whose
-    /// paths have room for 107 bytes.
-    pub(crate) fn new(cache: PathBuf) -> Result<Self> {
+    /// It lies in the temporary folder and not in the target folder, because it holds sockets, whose paths have
+    /// room for 107 bytes, and the workspace of cells, which may not lie below another cargo workspace. The cache
+    /// is new every time too, so that every run sees what a first user sees.
+    pub(crate) fn new() -> Result<Self> {
         let home = std::env::temp_dir().join(format!("spinbot-test-{}", std::process::id()));
+        let cache = home.join("cache");
         std::fs::create_dir_all(&home)?;
         std::fs::create_dir_all(&cache)?;
         Ok(Sandbox { home, cache })

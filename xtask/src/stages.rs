@@ -96,7 +96,7 @@ pub(crate) fn test(words: &[&str]) -> Result<bool> {
     if chosen.iter().any(|stage| stage.browsers) {
         setup::browsers()?;
     }
-    let sandbox = Sandbox::new(places.target.join("test-cache"))?;
+    let sandbox = Sandbox::new()?;
     let mut lines = Vec::new();
     for stage in chosen {
         say(&format!("{}: {}", stage.name, stage.about));

@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Standard error kept to tell what a `?` returned.
+const LAST_WORDS: usize = 16 * 1024;
+
 /// What a cell says, as it says it. Called on the channel's thread.
 pub(crate) trait Listener: Send {
     /// Text of standard output.
@@ -30,8 +33,8 @@ pub(crate) struct CellEnd {
     pub(crate) panicked: bool,
     /// The last panic of its own thread: text and line in the compiled source.
     pub(crate) panic: Option<(String, u32)>,
-    /// A `?` returned early.
-    pub(crate) errored: bool,
+    /// A `?` returned early: what it printed of its error.
+    pub(crate) errored: Option<String>,
     /// Its process died, and how.
     pub(crate) died: Option<String>,
     /// The answer to a magic's `{expr}`.
@@ -44,6 +47,8 @@ pub(crate) struct CellEnd {
 struct Shared {
     listener: Option<Box<dyn Listener>>,
     end: CellEnd,
+    /// Standard error since anything else was said: a `?` prints its error just before it says that it returned.
+    last_words: String,
 }
 
 /// The channel. Dropping it removes the socket; its thread ends with the process.
@@ -73,7 +78,7 @@ impl Channel {
     /// From now on `listener` hears what cells say.
     pub(crate) fn begin(&self, listener: Box<dyn Listener>) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        *shared = Shared { listener: Some(listener), end: CellEnd::default() };
+        *shared = Shared { listener: Some(listener), ..Shared::default() };
     }
 
     /// Waits until everything the cell said has been heard, and tells how it ended.
@@ -219,13 +224,11 @@ impl Reader {
                 while pid.is_some()
                     && let Some((tag, payload)) = frame::take(&mut connection.buffer)
                 {
-                    match tag {
-                        Some(tag) => shared.frame(tag, &payload, stdout, stderr),
-                        None => connection.closed = true,
-                    }
-                    if connection.closed {
+                    let Some(tag) = tag else {
+                        connection.closed = true;
                         break;
-                    }
+                    };
+                    shared.frame(tag, &payload, stdout, stderr);
                 }
             }
             Kind::RawStdout(text) => {
@@ -247,6 +250,9 @@ impl Reader {
 
 impl Shared {
     fn frame(&mut self, tag: Tag, payload: &[u8], stdout: &mut Text, stderr: &mut Text) {
+        if !matches!(tag, Tag::Stderr | Tag::Errored) {
+            self.last_words.clear();
+        }
         match tag {
             Tag::Stdout => {
                 let text = stdout.take(payload);
@@ -256,12 +262,17 @@ impl Shared {
             }
             Tag::Stderr => {
                 let text = stderr.take(payload);
+                // A cell that complains at length is not about to return.
+                if self.last_words.len() > LAST_WORDS {
+                    self.last_words.clear();
+                }
+                self.last_words.push_str(&text);
                 if let Some(listener) = self.listener.as_mut().filter(|_| !text.is_empty()) {
                     listener.stderr(&text);
                 }
             }
             Tag::Panicked => self.end.panicked = true,
-            Tag::Errored => self.end.errored = true,
+            Tag::Errored => self.end.errored = Some(std::mem::take(&mut self.last_words)),
             Tag::Died => self.end.died = Some(String::from_utf8_lossy(payload).into_owned()),
             Tag::Message => match serde_json::from_slice(payload) {
                 Ok(Message::Answer { text }) => self.end.answer = Some(text),
@@ -345,7 +356,7 @@ mod tests {
             }
             drop(cell);
             let end = channel.finish();
-            assert_eq!(end.errored, !torn);
+            assert_eq!(end.errored, (!torn).then(|| "!".to_owned()));
             assert_eq!(channel.running(), None);
         }
         assert_eq!(*heard.lock().unwrap(), ["out one", "err !", "out two", "err !"]);

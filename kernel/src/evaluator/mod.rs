@@ -230,6 +230,13 @@ impl Thread {
 
     fn try_warm_up(&self) -> Result<CommandContext, String> {
         let say = |what: &str, e: std::io::Error| format!("{what}: {e}");
+        if let Some(manifest) = workspace::workspace_above() {
+            let advice = "set SPINBOT_CACHE to a folder with no Cargo.toml above it";
+            return Err(format!(
+                "cells cannot be built below the cargo workspace of {}; {advice}",
+                manifest.display()
+            ));
+        }
         let ask = |question: &[&str]| {
             let output =
                 Command::new("rustc").args(question).output().map_err(|e| say("running rustc", e))?;
@@ -316,9 +323,8 @@ impl Thread {
                 if end.panicked {
                     return Err(panicked(&end, context, code));
                 }
-                if end.errored {
-                    let value = "a `?` returned an error from the cell".to_owned();
-                    return Err(EvalError { name: "EarlyReturn", traceback: vec![value.clone()], value });
+                if let Some(error) = &end.errored {
+                    return Err(returned_early(error));
                 }
                 let running = outputs
                     .phases
@@ -362,6 +368,13 @@ fn was_interrupted() -> EvalError {
 fn process_ended(how: &str) -> EvalError {
     let value = format!("the cell's process ended: {how}; variables from before it are kept");
     EvalError { name: "ProcessEnded", traceback: vec![format!("ProcessEnded: {value}")], value }
+}
+
+/// The error itself is already on the page: evcxr prints it when `?` returns it.
+fn returned_early(error: &str) -> EvalError {
+    let value = error.trim().to_owned();
+    let traceback = vec!["EarlyReturn: a `?` returned this error from the cell".to_owned()];
+    EvalError { name: "EarlyReturn", value, traceback }
 }
 
 fn panicked(end: &CellEnd, context: &CommandContext, typed: &str) -> EvalError {

@@ -53,6 +53,11 @@ pub(crate) fn empty_std() -> PathBuf {
     root().join("no-std-sources")
 }
 
+/// A `Cargo.toml` above the evaluator's folders: cargo would take a cell for a stray member of that workspace.
+pub(crate) fn workspace_above() -> Option<PathBuf> {
+    root().ancestors().map(|folder| folder.join("Cargo.toml")).find(|manifest| manifest.exists())
+}
+
 /// The pre-warmed workspace of one version of SpinBot and one compiler.
 #[derive(Debug, Clone)]
 pub(crate) struct Warm {
