@@ -370,10 +370,12 @@ fn process_ended(how: &str) -> EvalError {
     EvalError { name: "ProcessEnded", traceback: vec![format!("ProcessEnded: {value}")], value }
 }
 
-/// The error itself is already on the page: evcxr prints it when `?` returns it.
 fn returned_early(error: &str) -> EvalError {
     let value = error.trim().to_owned();
-    let traceback = vec!["EarlyReturn: a `?` returned this error from the cell".to_owned()];
+    let traceback = std::iter::once("EarlyReturn: a `?` returned an error from the cell")
+        .chain(value.lines())
+        .map(str::to_owned)
+        .collect();
     EvalError { name: "EarlyReturn", value, traceback }
 }
 

@@ -49,11 +49,10 @@ fn lagged(seen: &[f64], wanted: &[f64], lag: isize) -> f64 {
     correlation(&seen[from_seen..from_seen + n], &wanted[from_wanted..from_wanted + n])
 }
 
-#[test]
-fn a_photo_says_a_sentence_and_its_lips_follow() {
-    let chain = Chain::new("square");
-    let told =
-        chain.render(fixture("portraits/astronaut.png"), fixture("voices/1688-142285-0002.flac"), 512, false);
+/// Renders the clip at 512x512 and measures how its lips follow.
+fn check_lips(name: &str, photo: &str, clip: &str) -> Chain {
+    let chain = Chain::new(name);
+    let told = chain.render(fixture(photo), fixture(clip), 512, false);
     assert_eq!(told.previews, ["first_frame"]);
 
     let motion: Motion = serde_json::from_slice(&chain.bytes("motion")).unwrap();
@@ -88,6 +87,17 @@ fn a_photo_says_a_sentence_and_its_lips_follow() {
     chain.note(&figures);
     assert!(by_lag[5] >= 0.9 && (-1..=1).contains(&best) && control < 0.35, "{figures}");
     assert!(sealed < 0.06 && open > 3.0 * sealed, "{figures}");
+    chain
+}
+
+#[test]
+fn the_lips_of_the_tour_follow_its_voice() {
+    check_lips("tour", "../../notebooks/media/astronaut.png", "../../notebooks/media/reading.flac");
+}
+
+#[test]
+fn a_photo_says_a_sentence_and_its_lips_follow() {
+    let chain = check_lips("square", "portraits/astronaut.png", "voices/1688-142285-0002.flac");
 
     // The same seed gives the same file; a cancelled run leaves nothing.
     let inputs = ["picture", "landmarks", "motion"].map(|name| (name, chain.path(name)));
