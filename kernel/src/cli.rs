@@ -11,9 +11,14 @@ use spinbot_models::{Place as ModelPlace, Store};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A Jupyter kernel in Rust in which a person makes a talking bot of themselves.
+/// The program.
 #[derive(Debug, Parser)]
-#[command(name = "spinbot", version, about, arg_required_else_help = true)]
+#[command(
+    name = "spinbot",
+    version,
+    about = "A Jupyter kernel in Rust in which you make a talking bot of yourself",
+    arg_required_else_help = true
+)]
 pub(crate) struct Spinbot {
     #[command(subcommand)]
     pub(crate) command: Command,
