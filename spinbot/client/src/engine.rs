@@ -144,8 +144,8 @@ impl Engine {
                 reap(launcher);
                 let log = home::data_dir().join("logs/engine.log");
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
-                let last =
-                    said.lines().next_back().map_or(String::new(), |l| format!(" (it last said: {l})"));
+                let last = said.lines().rfind(|l| !l.trim_start().starts_with("help:"));
+                let last = last.map_or(String::new(), |l| format!(" (it last said: {l})"));
                 return Err(failed(format!("no answer within {} s{last}", START_TIMEOUT.as_secs()))
                     .help("run `spinbot engine` in a terminal to see why"));
             }
@@ -287,7 +287,11 @@ impl Job {
                 self.view.apply(&event);
                 Ok(Some(event))
             }
-            Some(Response::Refused { fault }) => Err(fault),
+            Some(Response::Refused { fault }) => {
+                // Nothing follows on this connection: who asks again asks anew.
+                self.line = None;
+                Err(fault)
+            }
             Some(other) => Err(unexpected("an event", &other)),
             None => {
                 self.line = None;

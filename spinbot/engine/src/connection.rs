@@ -159,7 +159,7 @@ impl Client {
             return match house.jobs.finished(job) {
                 Ok(events) => {
                     let skipped = usize::try_from(from).unwrap_or(usize::MAX);
-                    events.into_iter().skip(skipped).try_for_each(|event| self.tell(event))
+                    self.tell_to_the_end(job, events.into_iter().skip(skipped))
                 }
                 Err(fault) => self.refuse(fault),
             };
@@ -168,18 +168,35 @@ impl Client {
         loop {
             let (events, ended) = record.events_from(from, LOOK);
             from += events.len() as u64;
+            if ended {
+                return self.tell_to_the_end(job, events);
+            }
             let silent = events.is_empty();
             for event in events {
                 self.tell(event)?;
-            }
-            if ended {
-                return Ok(());
             }
             if silent && hung_up(self.reader.get_ref()) {
                 // The job goes on: jobs outlive those who watch them.
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
         }
+    }
+
+    /// Sends the last events of a job that has ended. Where the end is not among them (the disk was full when it
+    /// should have been written, or `from` was past it) the client is told so: it would wait for ever.
+    fn tell_to_the_end(&mut self, job: &str, events: impl IntoIterator<Item = Event>) -> io::Result<()> {
+        let mut end_told = false;
+        for event in events {
+            end_told = event.body.is_terminal();
+            self.tell(event)?;
+        }
+        if end_told {
+            return Ok(());
+        }
+        self.refuse(
+            Fault::new(format!("the journal of job {job} has no more to tell"))
+                .help("`spinbot jobs` shows how it ended"),
+        )
     }
 
     fn tell(&mut self, event: Event) -> io::Result<()> {

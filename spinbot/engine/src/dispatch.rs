@@ -132,12 +132,8 @@ impl Bench {
                 FromWorker::Log { line } => record.append(EventBody::Log { step: step_name, line })?,
                 FromWorker::Preview { name, media_type, file } => {
                     made_by.seconds = started.elapsed().as_secs_f64();
-                    let artifact = store.keep_output(
-                        &inside(&scratch, &file)?,
-                        &media_type,
-                        &format!("{name} (preview)"),
-                        &made_by,
-                    )?;
+                    let artifact =
+                        store.keep_output(&inside(&scratch, &file)?, &media_type, &name, &made_by)?;
                     record.append(EventBody::Preview { step: step_name, name, artifact })?;
                 }
                 FromWorker::Outputs { outputs } => {

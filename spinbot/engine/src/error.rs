@@ -57,7 +57,9 @@ impl From<EngineError> for Fault {
                 fault.help("it was set aside in the store's `damaged` folder; run it again to make it anew")
             }
             EngineError::Missing(_) => fault.help("run the plan that made it again"),
-            EngineError::Worker { .. } => fault.help("check the installation with `spinbot doctor`"),
+            EngineError::Worker { .. } => {
+                fault.help("check that `spinbot` is still where it was installed, then run it again")
+            }
         }
     }
 }

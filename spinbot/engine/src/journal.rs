@@ -205,7 +205,8 @@ fn read_whole(path: &Path) -> io::Result<(Vec<Event>, u64)> {
 }
 
 /// Ends the journal of a job that a stopped engine left without an end. True when there was something to end.
-/// A journal without even its first event belongs to a job nobody was told of: it is removed.
+/// A journal without even its first event belongs to a job nobody was told of: it is removed. A folder without a
+/// journal is none of ours.
 pub(crate) fn settle(jobs_folder: &Path, id: &str) -> io::Result<bool> {
     let path = journal_path(jobs_folder, id);
     if ends_with_terminal(&path).unwrap_or(false) {
@@ -213,12 +214,17 @@ pub(crate) fn settle(jobs_folder: &Path, id: &str) -> io::Result<bool> {
     }
     let (events, whole) = match read_whole(&path) {
         Ok(read) => read,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), 0),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
         Err(e) => return Err(e),
     };
     if events.is_empty() {
-        fs::remove_dir_all(jobs_folder.join(id))?;
-        return Ok(false);
+        fs::remove_file(&path)?;
+        return match fs::remove_dir(jobs_folder.join(id)) {
+            Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => Err(e),
+            _ => Ok(false),
+        };
     }
     let mut file = fs::OpenOptions::new().write(true).open(&path)?;
     file.set_len(whole)?;
@@ -313,5 +319,21 @@ mod tests {
             assert!(events.iter().enumerate().all(|(i, e)| e.seq == i as u64));
             assert!(!settle(folder.path(), &id).unwrap(), "settled once");
         }
+    }
+
+    #[test]
+    fn settling_leaves_what_is_not_a_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("letters")).unwrap();
+        fs::create_dir(path("cut")).unwrap();
+        for name in ["list", "letters/draft", "cut/notes", "cut/journal.jsonl"] {
+            fs::write(path(name), b"mine").unwrap();
+        }
+        for id in ["list", "letters", "cut"] {
+            assert!(!settle(folder.path(), id).unwrap());
+        }
+        assert!(["list", "letters/draft", "cut/notes"].iter().all(|name| path(name).exists()));
+        assert!(!path("cut/journal.jsonl").exists());
     }
 }

@@ -111,6 +111,10 @@ pub fn serve_with(options: Options, catalogue: Arc<dyn Catalogue>) -> Result<(),
 
     receive_clients(&house, &listener, &rung, options.idle_exit);
 
+    // Not bound while the running job is ended: an engine that is to take over must not find this one listening.
+    // Ours to remove: the lock is still held.
+    let _ = fs::remove_file(&options.socket);
+    drop(listener);
     house.jobs.close();
     // The scheduler ends its job and its worker; a panic of its own is over with it too.
     let _ = scheduler.join();
@@ -118,8 +122,6 @@ pub fn serve_with(options: Options, catalogue: Arc<dyn Catalogue>) -> Result<(),
     while house.followers.load(Ordering::Acquire) > 0 && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Ours to remove: the lock is still held.
-    let _ = fs::remove_file(&options.socket);
     Ok(())
 }
 

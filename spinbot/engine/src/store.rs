@@ -2,7 +2,8 @@
 //!
 //! Everything is written to a temporary file in `incoming/`, synced, renamed, and the folder synced; an
 //! artifact's manifest comes after its bytes and a step's result after its artifacts, so that what is listed is
-//! whole. Nothing is ever overwritten. What a crash leaves in `incoming/` and `scratch/` is swept at start.
+//! whole. Nothing is ever overwritten. What a crash leaves in `incoming/` and `scratch/` is swept at start,
+//! by name: the store may lie in a folder that holds other things too.
 
 use crate::EngineError;
 use crate::key::hex;
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 /// The largest file taken from a user, in bytes: 2 GiB.
 pub(crate) const LARGEST_FILE: u64 = 2 << 30;
+
+/// How the names of our temporary files and folders begin: what may be swept.
+const TEMPORARY: &str = ".spinbot-";
 
 /// Where an artifact came from, written beside its bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,17 +76,12 @@ impl Store {
     /// Makes the folders (0700) and sweeps what a crash left behind. The caller holds the store's lock.
     pub(crate) fn open(root: &Path) -> Result<Self, EngineError> {
         let store = Store { root: root.to_owned() };
-        for folder in ["incoming", "scratch"] {
-            let path = root.join(folder);
-            match fs::remove_dir_all(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    return Err(EngineError::Io { doing: "cannot sweep", path, source: e });
-                }
-                _ => {}
-            }
-        }
         for folder in ["artifacts", "steps", "jobs", "logs", "incoming", "scratch"] {
             private_folder(&root.join(folder))?;
+        }
+        for folder in ["incoming", "scratch"] {
+            let path = root.join(folder);
+            sweep(&path).map_err(EngineError::io("cannot sweep", path))?;
         }
         Ok(store)
     }
@@ -99,7 +98,7 @@ impl Store {
     pub(crate) fn scratch(&self) -> Result<tempfile::TempDir, EngineError> {
         let parent = self.root.join("scratch");
         tempfile::Builder::new()
-            .prefix("step-")
+            .prefix(TEMPORARY)
             .tempdir_in(&parent)
             .map_err(EngineError::io("cannot write in", parent))
     }
@@ -184,11 +183,16 @@ impl Store {
         Err(EngineError::Damaged { wanted: digest.short().to_owned(), got: got.short().to_owned() })
     }
 
-    /// The outputs of a step with this content key, if all of them are still there.
+    /// The outputs of a step with this content key, if all of them are still there and undamaged: their bytes
+    /// are hashed, so that a damaged one is made anew and not served for ever.
     pub(crate) fn step_result(&self, key: &str) -> Option<BTreeMap<String, ArtifactRef>> {
         let text = fs::read(self.result_path(key)).ok()?;
         let result: StepResult = serde_json::from_slice(&text).ok()?;
-        result.outputs.into_iter().map(|(name, digest)| Some((name, self.artifact(&digest)?))).collect()
+        let whole = result.outputs.into_iter().map(|(name, digest)| {
+            self.open_verified(&digest).ok()?;
+            Some((name, self.artifact(&digest)?))
+        });
+        whole.collect()
     }
 
     /// Remembers a step's outputs under its content key. Its artifacts are in the store already.
@@ -209,9 +213,9 @@ impl Store {
         serde_json::from_slice(&fs::read(self.manifest_path(digest)).ok()?).ok()
     }
 
-    /// Puts finished bytes and their manifest in place, unless they are there already.
+    /// Puts finished bytes and their manifest in place, unless they are there already, undamaged.
     fn keep(&self, mut temp: tempfile::NamedTempFile, manifest: &Manifest) -> Result<(), EngineError> {
-        if self.artifact(&manifest.digest).is_some() {
+        if self.open_verified(&manifest.digest).is_ok() {
             return Ok(());
         }
         let folder = self.folder(&manifest.digest);
@@ -240,7 +244,10 @@ impl Store {
 
     fn temp(&self) -> Result<tempfile::NamedTempFile, EngineError> {
         let folder = self.root.join("incoming");
-        tempfile::NamedTempFile::new_in(&folder).map_err(EngineError::io("cannot write in", folder))
+        tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(&folder)
+            .map_err(EngineError::io("cannot write in", folder))
     }
 
     fn folder(&self, digest: &Digest) -> PathBuf {
@@ -258,6 +265,22 @@ impl Store {
     fn result_path(&self, key: &str) -> PathBuf {
         self.root.join("steps").join(format!("{key}.json"))
     }
+}
+
+/// Removes our temporary files and folders, and nothing else.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether `text` can be a digest; nothing else may become part of a path.
@@ -356,8 +379,16 @@ mod tests {
         assert!(matches!(store.open_verified(&kept.digest), Err(EngineError::Damaged { .. })));
         assert!(store.artifact(&kept.digest).is_none());
         assert_eq!(store.step_result("key"), None, "a step with a damaged output runs again");
-        store.keep_output(&output.path().join("0"), "image/png", "picture", &made_by()).unwrap();
+        let mend =
+            || store.keep_output(&output.path().join("0"), "image/png", "picture", &made_by()).unwrap();
+        mend();
         assert!(store.open_verified(&kept.digest).is_ok());
+        fs::write(&kept.path, b"Picture").unwrap();
+        assert_eq!(store.step_result("key"), None, "damage of the same size is seen too");
+        mend();
+        fs::write(&kept.path, b"Picture").unwrap();
+        mend();
+        assert!(store.open_verified(&kept.digest).is_ok(), "whole bytes take the place of damaged ones");
 
         let digests = ["../../etc/passwd", "", "2cf2", &"G".repeat(64)];
         assert!(digests.iter().all(|d| store.artifact(&Digest((*d).to_owned())).is_none()));
@@ -376,15 +407,21 @@ mod tests {
     }
 
     #[test]
-    fn opening_sweeps_what_a_crash_left() {
+    fn opening_sweeps_what_a_crash_left_and_nothing_of_the_users() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        fs::write(folder.path().join("incoming/half"), b"ha").unwrap();
-        fs::create_dir(folder.path().join("scratch/step-1")).unwrap();
-        fs::write(folder.path().join("scratch/step-1/0"), b"ha").unwrap();
+        let (temp, scratch) = (store.temp().unwrap(), store.scratch().unwrap());
+        fs::write(scratch.path().join("0"), b"ha").unwrap();
+        let left = [temp.into_temp_path().keep().unwrap(), scratch.keep()];
+        let theirs = ["incoming/mail", "incoming/.tmp1", "scratch/step-1", "scratch/notes"];
+        let theirs = theirs.map(|name| folder.path().join(name));
+        fs::create_dir(&theirs[2]).unwrap();
+        for path in [&theirs[0], &theirs[1], &theirs[2].join("0"), &theirs[3]] {
+            fs::write(path, b"mine").unwrap();
+        }
         drop(store);
         Store::open(folder.path()).unwrap();
-        assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
-        assert_eq!(fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
+        assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+        assert!(theirs.iter().all(|path| path.exists()) && theirs[2].join("0").exists());
     }
 }

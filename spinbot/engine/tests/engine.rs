@@ -188,6 +188,9 @@ fn a_plan_runs_and_what_has_not_changed_is_not_run_again() {
     assert_eq!(view.metrics["loss"], [(1.0, 0.5)]);
     assert_eq!(view.log, ["a line"]);
     assert_eq!(fs::read(&view.previews["first frame"].path).unwrap(), b"not really a picture");
+    let manifest = fs::read(view.previews["first frame"].path.with_extension("json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["label"], "first frame");
     let result = view.result.clone().unwrap();
     let text = fs::read_to_string(&result.path).unwrap();
     assert!(text.ends_with("me"), "the user's bytes went through all steps: {text}");
@@ -219,6 +222,53 @@ fn a_plan_runs_and_what_has_not_changed_is_not_run_again() {
     assert_eq!(seen_late, mended);
     for file in files(&house.path().join("artifacts")) {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_damaged_result_is_computed_again() {
+    let house = House::open();
+    let plan = chain(vec![step("first", "act", json!([])), step("last", "then", json!([]))]);
+    let (_, view) = house.run(&plan);
+    for (damaged, again) in [("first", ["first"]), ("last", ["last"])] {
+        let artifact = &view.artifacts[damaged]["out"];
+        let whole = fs::read(&artifact.path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[0] ^= 1;
+        fs::write(&artifact.path, &bytes).unwrap();
+        let (events, mended) = house.run(&plan);
+        assert_eq!(ran(&events), again);
+        assert_eq!(mended.artifacts, view.artifacts);
+        assert_eq!(fs::read(&artifact.path).unwrap(), whole);
+        assert_eq!(fs::read(house.path().join("damaged").join(&artifact.digest.0)).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn who_follows_a_journal_without_its_end_is_told_and_does_not_wait() {
+    let house = House::open();
+    let (events, view) = house.run(&one(json!([])));
+    let mut stream = UnixStream::connect(house.socket()).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    writeln!(stream, "{}", json!({"request": "hello", "protocol": 1, "version": "0"})).unwrap();
+    assert!(answers.next().unwrap().unwrap().contains("welcome"));
+    for from in [events.len() as u64, u64::MAX] {
+        writeln!(stream, "{}", json!({"request": "follow", "job": view.job, "from": from})).unwrap();
+        let answer = answers.next().unwrap().unwrap();
+        assert!(answer.contains("has no more to tell"), "{answer}");
+    }
+
+    let journal = house.path().join("jobs").join(&view.job).join("journal.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    fs::write(&journal, lines[..lines.len() - 1].concat()).unwrap();
+    let mut job = house.connect().job(view.job);
+    for event in &events[..events.len() - 1] {
+        assert_eq!(job.next_event().unwrap().as_ref(), Some(event));
+    }
+    for _ in 0..2 {
+        let fault = job.next_event().unwrap_err();
+        assert!(fault.message.contains("has no more to tell"), "{fault}");
     }
 }
 
@@ -448,7 +498,7 @@ fn an_engine_killed_mid_job_settles_it_when_it_comes_back() {
     let waiting = house.submit(&one(json!([]))).unwrap().id().to_owned();
     while !matches!(job.next_event().unwrap().unwrap().body, EventBody::Log { .. }) {}
     let worker = house.worker();
-    fs::write(house.path().join("incoming/half-written"), "ha").unwrap();
+    fs::write(house.path().join("incoming/.spinbot-half-written"), "ha").unwrap();
     house.crash_and_restart();
     assert!(job.next_event().unwrap_err().message.contains("the engine went away"), "the follower is told");
     house.connect();
@@ -501,9 +551,9 @@ fn there_is_one_engine_and_it_leaves_in_order() {
     let worker = house.worker();
     kill("-TERM", house.engine.id());
     assert_eq!(job.wait().unwrap().state, JobState::Cancelled, "told before the engine left");
+    assert!(!house.socket().exists(), "an engine that ends its job listens no more");
     assert!(house.engine.wait().unwrap().success());
     assert!(!alive(worker), "the worker left first");
-    assert!(!house.socket().exists());
     assert_eq!(fs::metadata(house.path().join("run")).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
