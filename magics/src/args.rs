@@ -154,11 +154,16 @@ impl Lexer<'_> {
         Span::new(start, self.at).shifted(self.offset)
     }
 
+    /// `\` at a line's end, which joins it with the next line.
+    fn line_end(text: &str) -> Option<&'static str> {
+        ["\\\r\n", "\\\n"].into_iter().find(|end| text.starts_with(end))
+    }
+
     /// Skips blanks and `\` at a line's end.
     fn skip_blanks(&mut self) {
         loop {
             let trimmed = self.rest().trim_start();
-            let continued = ["\\\r\n", "\\\n"].iter().find_map(|end| trimmed.strip_prefix(end));
+            let continued = Self::line_end(trimmed).and_then(|end| trimmed.strip_prefix(end));
             let (left, done) = (continued.unwrap_or(trimmed).len(), continued.is_none());
             self.at = self.text.len() - left;
             if done {
@@ -175,9 +180,13 @@ impl Lexer<'_> {
         let dashes = rest.len() - named.len();
         let name = named.find(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).unwrap_or(named.len());
         let begins = named.starts_with(char::is_alphabetic);
-        let bare = dashes == 2 && named.chars().next().is_none_or(char::is_whitespace);
+        let over = |text: &str| {
+            text.is_empty() || text.starts_with(char::is_whitespace) || Self::line_end(text).is_some()
+        };
+        let bare = dashes == 2 && over(named);
         let end = self.at + dashes + name;
-        let ended = self.text.get(end..)?.chars().next().is_none_or(|c| c == '=' || c.is_whitespace());
+        let after = self.text.get(end..)?;
+        let ended = after.starts_with('=') || over(after);
         ((1..=2).contains(&dashes) && (begins && ended || bare)).then_some(end)
     }
 
@@ -212,7 +221,7 @@ impl Lexer<'_> {
                     self.at += 1;
                 }
                 (_, '\\') => {
-                    if quote.is_none() && matches!(self.rest().get(1..), Some("\n" | "\r\n")) {
+                    if quote.is_none() && Self::line_end(self.rest()).is_some() {
                         break;
                     }
                     self.at += 1;
@@ -309,6 +318,8 @@ mod tests {
         check("'--quoted' me--you.jpg --a=b=c", "[--quoted] [me--you.jpg] --a=[b=c]");
         check("photos/é.jpg 写真", "[photos/é.jpg] [写真]");
         check("a \\\n  --b c", "[a] --b [c]");
+        check("a\\\n  --b\\\n c", "[a] --b [c]");
+        check("a\\\r\n--b=c\\\r\n--\\\n--d\\\n", "[a] --b=[c] [--d]");
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Call {
         self.head
     }
 
-    /// A text, name, choice, device or code.
+    /// A text, name, choice or code.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.first(name) {
             Some(Value::Text(text)) => Some(text),

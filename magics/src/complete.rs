@@ -156,7 +156,6 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
     let whole = Span::new(end - text.len(), end);
     match arg.kind {
         Kind::Choice(choices) => matching(choices.iter().map(|c| (*c).to_owned()), text, whole),
-        Kind::Device => matching(["auto", "cpu"].map(str::to_owned), text, whole),
         Kind::File => {
             let escape = |name: &str| match quote {
                 Some(_) => name.to_owned(),

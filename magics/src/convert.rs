@@ -58,21 +58,6 @@ pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Val
                 None => error.help(format!("use one of {}", choices.join(", "))),
             })
         }
-        Kind::Device => device(text, span),
-    }
-}
-
-fn device(text: &str, span: Span) -> Result<Value, MagicError> {
-    let index = text.strip_prefix("cuda:").map(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()));
-    match (text, index) {
-        ("auto" | "cpu", _) => Ok(Value::Text(text.to_owned())),
-        ("cuda" | "metal", _) | (_, Some(true)) => {
-            Err(MagicError::at(span, format!("{text}: this build of SpinBot computes on the processor only"))
-                .help("leave --device out, or use `cpu`"))
-        }
-        _ => {
-            Err(MagicError::at(span, format!("`{text}` is no device")).help("use auto, cpu, cuda:N or metal"))
-        }
     }
 }
 

@@ -84,7 +84,6 @@ fn domain(arg: &Arg) -> String {
         Kind::Int { min, max: i64::MAX } => format!("{min} or more"),
         Kind::Int { min, max } => format!("{min} to {max}"),
         Kind::Choice(choices) => choices.join(", "),
-        Kind::Device => "auto, cpu, cuda:N, metal".to_owned(),
         Kind::Name => "a variable's name".to_owned(),
         Kind::File => "a file".to_owned(),
         Kind::Text | Kind::Flag | Kind::Code => String::new(),

@@ -27,8 +27,6 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// `auto`, `cpu`, `cuda:N` or `metal`.
-    Device,
     /// There or not there.
     Flag,
     /// The rest of the line or the body, as it stands.
@@ -130,11 +128,6 @@ pub const DETACH: Arg =
 pub const SEED: Arg =
     Arg::flag("seed", "N", Kind::Int { min: 0, max: i64::MAX }, "Seed of everything random in it.")
         .default("0");
-
-/// `--device`, for magics that plan a job.
-pub const DEVICE: Arg =
-    Arg::flag("device", "DEVICE", Kind::Device, "Where it computes: `auto` or `cpu` in this build.")
-        .default("auto");
 
 /// What the lines below `%%name` are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,8 +61,17 @@ impl Magic for Bash {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        let status =
-            script.child.wait().map_err(|e| call.fault(Fault::new(format!("bash was lost: {e}"))))?;
+        // A script may close its outputs and go on.
+        let status = loop {
+            if cx.interrupted() {
+                return Err(Failure::Interrupted);
+            }
+            match script.ended() {
+                Ok(Some(status)) => break status,
+                Ok(None) => std::thread::sleep(GLANCE),
+                Err(e) => return Err(call.fault(Fault::new(format!("bash was lost: {e}"))).into()),
+            }
+        };
         match status.success() {
             true => Ok(()),
             false => Err(MagicError::at(call.head(), format!("the script failed with {status}"))
@@ -72,7 +81,7 @@ impl Magic for Bash {
     }
 }
 
-/// A running script. Dropping it ends it and everything it started.
+/// A script. Dropping it while it runs ends it and everything it started; what it left running when it ended stays.
 struct Script {
     child: Child,
     /// Whether `child` was waited for: from then on its number may be another's.
@@ -108,9 +117,11 @@ impl Script {
         Ok(Script { child, waited: false, output })
     }
 
-    fn end(&mut self) -> std::io::Result<ExitStatus> {
-        self.waited = true;
-        self.child.wait()
+    /// How it ended, once it has.
+    fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.waited = status.is_some();
+        Ok(status)
     }
 }
 
@@ -124,7 +135,7 @@ impl Drop for Script {
         let group = format!("kill -KILL -- -{}", self.child.id());
         let _ = Command::new("bash").args(["-c", &group]).stderr(Stdio::null()).status();
         let _ = self.child.kill();
-        let _ = self.end();
+        let _ = self.child.wait();
     }
 }
 

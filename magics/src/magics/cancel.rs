@@ -25,7 +25,7 @@ impl Magic for Cancel {
     }
 
     fn details(&self) -> &'static str {
-        "It stops at the next step boundary and leaves nothing half-written. A job that has ended stays as it is."
+        "It stops within seconds and leaves nothing half-written. A job that has ended stays as it is."
     }
 
     fn args(&self) -> &'static [Arg] {

@@ -1,7 +1,7 @@
 //! `%render`: a photo that talks.
 
 use crate::error::{Failure, MagicError};
-use crate::spec::{Arg, BodyKind, DETACH, DEVICE, DRY_RUN, Example, Kind, SEED, named};
+use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, named};
 use crate::view::{self, Player, VideoSource};
 use crate::{Call, Magic, Session, follow};
 use spinbot::render::Preset;
@@ -36,7 +36,6 @@ const ARGS: &[Arg] = &[
     Arg::switch("keep-aspect", "Keep the photo's own shape instead of a square around the face."),
     named("take"),
     SEED,
-    DEVICE,
     DRY_RUN,
     DETACH,
 ];
@@ -126,8 +125,10 @@ impl Magic for Render {
         let view = follow::watch(&mut *engine, &job, &display_id, call, cx)?;
         let name = call.text("as").unwrap_or("take").to_owned();
         let take = Take::of(&view).map_err(fault)?;
+        // First the variable: a player that cannot be shown must not lose the take.
+        leave(&take, &name, call, cx)?;
         cx.update(&display_id, &shown(&take, &view, &name, call, cx.cwd())?);
-        leave(&take, &name, call, cx)
+        Ok(())
     }
 }
 
@@ -209,6 +210,8 @@ fn put_beside(take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {
         .and_then(|()| std::fs::copy(take.path(), &unfinished))
         .and_then(|_| std::fs::rename(&unfinished, &path))
         .map_err(|e| {
+            // It may not even have come to be.
+            let _ = std::fs::remove_file(&unfinished);
             Fault::new(format!(
                 "the video is too large for the notebook and cannot be written beside it: {e}"
             ))

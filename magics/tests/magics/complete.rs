@@ -35,7 +35,7 @@ fn names_flags_choices_and_files_complete() {
     check("%render --portrait .h|", Some(".hidden / .h"));
     check(
         "%render --portrait me.jpg |--x",
-        Some("--as --detach --device --dry-run --keep-aspect --preset --seed --speech --style / "),
+        Some("--as --detach --dry-run --keep-aspect --preset --seed --speech --style / "),
     );
     check("%%render\npor|", Some("portrait / por"));
     check(

@@ -191,24 +191,6 @@ error: `my take` cannot name a Rust variable
   |                                                   ^^^^^^^^^
 help: use letters, digits and `_`, not a digit first, and no Rust keyword",
     );
-    check(
-        &format!("{render} --device cuda:0"),
-        "
-error: cuda:0: this build of SpinBot computes on the processor only
-  |
-1 | %render --portrait me.jpg --speech hello.wav --device cuda:0
-  |                                                       ^^^^^^
-help: leave --device out, or use `cpu`",
-    );
-    check(
-        &format!("{render} --device gpu"),
-        "
-error: `gpu` is no device
-  |
-1 | %render --portrait me.jpg --speech hello.wav --device gpu
-  |                                                       ^^^
-help: use auto, cpu, cuda:N or metal",
-    );
 }
 
 #[test]

@@ -126,6 +126,19 @@ fn bash_streams_what_it_prints_and_fails_with_its_status() {
     let error = notebook.error("%%bash\nexit 3");
     assert!(error.starts_with("error: the script failed with exit status: 3\n  |\n1 | %%bash"), "{error}");
 
+    // What it leaves running is left running.
+    notebook.run("%%bash\n(sleep 0.3; touch later) >/dev/null 2>&1 &").unwrap();
+    let later = notebook.folder.path().join("later");
+    assert!((0..500).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        later.exists()
+    }));
+
+    // Stopped after it closed its outputs.
+    let mut notebook = self::notebook();
+    notebook.stop_when = Some("quiet");
+    assert_eq!(notebook.error("%%bash\nexec >&- 2>&-; sleep 0.2; touch quiet; sleep 600"), "interrupted");
+
     // Stopped: the script is gone with what it started.
     let mut notebook = self::notebook();
     notebook.stop_when = Some("ready");

@@ -72,7 +72,9 @@ fn a_render_shows_its_first_frame_then_the_player_and_leaves_a_take() {
     assert!(notebook.shown.last().unwrap().data.contains_key("image/jpeg"));
     assert!(notebook.text().starts_with("hello: 6 B, made in "), "{}", notebook.text());
 
-    let bound = notebook.seen.last().unwrap();
+    // The variable is there before the player, which may fail.
+    assert_eq!(notebook.seen.last().unwrap(), "update id1");
+    let bound = notebook.seen.iter().rfind(|line| line.starts_with("bind")).unwrap();
     assert!(
         bound.starts_with("bind hello: spinbot::Take = spinbot::Take::from_json(r#\"{\"job\":\"0f2k\","),
         "{bound}"
@@ -96,6 +98,16 @@ fn a_large_video_lies_beside_the_notebook() {
     assert_eq!(std::fs::read(kept).unwrap(), vec![7; 1_600_000]);
     let left: Vec<_> = std::fs::read_dir(notebook.folder.path().join("spinbot-media")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+
+    // It cannot be written there: the take is there all the same, and nothing half-written.
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| done(engine, &vec![7; 1_600_000]));
+    let taken = notebook.folder.path().join("spinbot-media/take-000000000000.mp4");
+    std::fs::create_dir_all(taken.join("in the way")).unwrap();
+    let error = notebook.error(CELL);
+    assert!(error.starts_with("error: the video is too large for the notebook and cannot be"), "{error}");
+    assert!(notebook.seen.iter().any(|line| line.starts_with("bind take")), "{:?}", notebook.seen);
+    assert!(!notebook.folder.path().join("spinbot-media/take-000000000000.mp4.part").exists());
 }
 
 #[test]

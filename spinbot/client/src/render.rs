@@ -7,6 +7,9 @@ use crate::{Engine, Fault, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// Longest title of a plan, in characters: what `encode` takes.
+const MAX_TITLE: usize = 500;
+
 /// Presets of `--preset`: how large and how fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +129,7 @@ impl Render {
             .ok_or_else(|| missing("something to say", "--speech CLIP").about("speech"))?;
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let title = format!("render {} saying {}", name(&portrait), name(&speech));
+        let title: String = title.chars().take(MAX_TITLE).collect();
         let (size, quantizer) = self.preset.size_and_quantizer();
 
         let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect })

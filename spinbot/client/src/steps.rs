@@ -56,7 +56,7 @@ impl StepParams for ReadSpeech {
 /// Turns speech into how the mouth, lids and head move, frame by frame, from the audio alone.
 ///
 /// Input `speech` (WAV of [`ReadSpeech`]). Output `motion` (JSON, `spinbot_studio::Motion`: fps, and per frame
-/// jaw, width, round, upper, tuck, seal, blink, brow, turn, shift).
+/// jaw, width, round, upper, tuck, seal, smile, blink, brow, turn, nod, tilt, shift).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drive {
     /// Frames per second, 1..=60.
