@@ -133,7 +133,11 @@ pub(crate) enum ModelAction {
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Kernel { connection_file } => {
-            runtime()?.block_on(wire::serve(&connection_file, session::kernel()))?;
+            let runtime = runtime()?;
+            let served = runtime.block_on(wire::serve(&connection_file, session::kernel()));
+            // Answers that still block (a completion) are of no use any more; a plain drop would wait for them.
+            runtime.shutdown_background();
+            served?;
         }
         Command::Run { notebook, parameters, output, html } => {
             let options = runner::Options { notebook, parameters, output, html };
@@ -171,6 +175,8 @@ fn this_program() -> anyhow::Result<PathBuf> {
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Parsers recurse as deeply as a cell nests.
+        .thread_stack_size(64 << 20)
         .enable_all()
         .build()
         .context("starting the threads for sockets")
@@ -191,9 +197,10 @@ fn engine(background: bool, stop: bool, status: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if background {
-        return Ok(spinbot_engine::start_in_background(&this_program()?, &["engine"], &options.store)?);
+        let started = spinbot_engine::start_in_background(&this_program()?, &["engine"], &options.store);
+        return Ok(started.map_err(spinbot::Fault::from)?);
     }
-    Ok(spinbot_engine::serve(options)?)
+    Ok(spinbot_engine::serve(options).map_err(spinbot::Fault::from)?)
 }
 
 fn jobs(cancel: Option<String>, limit: usize) -> anyhow::Result<()> {
@@ -205,19 +212,15 @@ fn jobs(cancel: Option<String>, limit: usize) -> anyhow::Result<()> {
     }
     let jobs = engine.jobs(limit)?;
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64();
-    if jobs.is_empty() {
-        println!("no jobs yet");
-    } else {
-        println!("{}", spinbot::follow::jobs_table(&jobs, now));
-    }
+    print!("{}", spinbot::follow::jobs_table(&jobs, now));
     Ok(())
 }
 
 fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
-    let store = Store::open(spinbot::home::cache_dir())?;
+    let store = with_help(Store::open(spinbot::home::cache_dir()))?;
     match action {
         ModelAction::List => {
-            for model in store.list()? {
+            for model in with_help(store.list())? {
                 let place = match &model.place {
                     ModelPlace::BuiltIn => "built in".to_owned(),
                     ModelPlace::Fetched(path) | ModelPlace::Added(path) => path.display().to_string(),
@@ -249,7 +252,7 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
         }
         ModelAction::Verify => {
             let mut failed = false;
-            for model in store.verify()? {
+            for model in with_help(store.verify())? {
                 match model.outcome {
                     Ok(()) => println!("{}: as it should be", model.id),
                     Err(error) => {

@@ -15,7 +15,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let command = cli::Spinbot::parse().command;
     match &command {
-        cli::Command::Runtime => evaluator::runtime::main(),
+        cli::Command::Runtime if std::env::var_os(evaluator::runtime::CHANNEL_VARIABLE).is_some() => {
+            evaluator::runtime::main()
+        }
         // SAFETY: nothing has started a thread yet.
         cli::Command::Kernel { .. } => unsafe { evaluator::prepare_environment() },
         _ => {}

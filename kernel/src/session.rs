@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// How long a completion may take; rust-analyzer's first answer builds its view of the crate.
-const COMPLETION_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a completion or inspection may take; rust-analyzer's first answer builds its view of the crate.
+const ANALYSIS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the wire's threads and the session share.
 #[derive(Default)]
@@ -215,8 +215,10 @@ impl wire::Interrupt for Stop {
     }
 
     fn shut_down(&self) {
-        self.interrupt();
-        crate::evaluator::remove_own_folder();
+        self.0.interrupted.store(true, Ordering::Release);
+        if let Some(evaluator) = self.0.evaluator.get() {
+            evaluator.shut_down();
+        }
     }
 }
 
@@ -246,7 +248,7 @@ impl wire::Quick for Answers {
         let (Some(evaluator), Some((rust, start))) = (self.0.evaluator.get(), rust_at(code, cursor)) else {
             return Completion { start: cursor, end: cursor, ..Completion::default() };
         };
-        let found = evaluator.complete(&rust, cursor - start, COMPLETION_PATIENCE);
+        let found = evaluator.complete(&rust, cursor - start, ANALYSIS_PATIENCE);
         if found.matches.is_empty() {
             return Completion { start: cursor, end: cursor, ..Completion::default() };
         }
@@ -259,10 +261,11 @@ impl wire::Quick for Answers {
             return Some(help);
         }
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let start = code[..cursor].rfind(|c| !is_word(c)).map_or(0, |i| i + 1);
+        let before = code[..cursor].char_indices().rev().find(|(_, c)| !is_word(*c));
+        let start = before.map_or(0, |(i, c)| i + c.len_utf8());
         let end = code[cursor..].find(|c| !is_word(c)).map_or(code.len(), |i| cursor + i);
         let name = code.get(start..end)?;
-        let variables = self.0.evaluator.get()?.variables();
+        let variables = self.0.evaluator.get()?.variables(ANALYSIS_PATIENCE);
         let (name, of) = variables.iter().find(|(variable, _)| variable == name)?;
         let markdown = format!("```rust\nlet {name}: {of}\n```");
         Some(Bundle::text(format!("let {name}: {of}")).with("text/markdown", markdown))

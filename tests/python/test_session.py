@@ -87,6 +87,34 @@ def test_what_is_printed_and_shown_arrives_in_the_order_it_was_written(kernel: C
     )
 
 
+def test_what_a_child_process_prints_comes_before_what_follows_it(kernel: Conversation):
+    cell = kernel.run(
+        'println!("before");\n'
+        'std::process::Command::new("sh").args(["-c", "echo child; echo oops >&2"]).status().unwrap();\n'
+        'println!("after");\n'
+        '"value"'
+    )
+    assert cell.ok and cell.result == '"value"', cell.shown
+    assert cell.text() == "before\nchild\nafter\n" and cell.text("stderr") == "oops\n"
+    assert cell.kinds()[-1] == "execute_result", cell.kinds()
+
+
+def test_a_thread_left_printing_does_not_hang_the_cells_after_it(kernel: Conversation):
+    assert kernel.run('std::thread::spawn(|| loop { println!("t"); });').ok
+    for n in range(5):
+        cell = kernel.run(f'println!("cell {n}");', timeout=60)
+        assert cell.ok and f"cell {n}\n" in cell.text(), cell.shown
+
+
+def test_a_cell_nested_beyond_reason_is_refused_and_the_kernel_goes_on(kernel: Conversation):
+    deep = "(" * 5000 + "1" + ")" * 5000
+    kernel.is_complete(deep)
+    cell = kernel.run(deep)
+    assert not cell.ok and "help:" in cell.shown, cell.shown
+    assert kernel.run("let sum: i32 = " + "+".join(["1"] * 2000) + ";").ok
+    assert kernel.value("sum") == "2000"
+
+
 def test_text_without_a_newline_is_seen_before_the_cell_ends(kernel: Conversation):
     running = kernel.send(
         'print!("half a line"); std::thread::sleep(std::time::Duration::from_secs(3)); println!(" and the rest");'

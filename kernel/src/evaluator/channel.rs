@@ -4,14 +4,17 @@
 //! It knows nothing of Jupyter; [`Listener`] is what the session puts in between.
 
 use super::frame::{self, Hello, Tag};
+use super::interrupt;
 use spinbot::cell::Message;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Longer than the wire waits for a client that does not read.
+const LAST_WAIT: Duration = Duration::from_secs(120);
 
 /// Standard error kept to tell what a `?` returned.
 const LAST_WORDS: usize = 16 * 1024;
@@ -55,8 +58,13 @@ struct Shared {
 pub(crate) struct Channel {
     path: PathBuf,
     shared: Arc<Mutex<Shared>>,
-    /// Process id of the running cell, 0 when none runs.
-    worker: Arc<AtomicU32>,
+    /// Process id of the running cell. Cleared before its connection is closed, for which the cell waits before it
+    /// becomes the one process that holds the variables.
+    worker: Arc<Mutex<Option<u32>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Channel {
@@ -64,7 +72,7 @@ impl Channel {
     pub(crate) fn listen(path: PathBuf) -> io::Result<Channel> {
         let socket = UnixListener::bind(&path)?;
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let worker = Arc::new(AtomicU32::new(0));
+        let worker = Arc::new(Mutex::new(None));
         let reader =
             Reader { socket, shared: Arc::clone(&shared), worker: Arc::clone(&worker), open: Vec::new() };
         std::thread::Builder::new().name("cell channel".to_owned()).spawn(move || reader.run())?;
@@ -77,7 +85,7 @@ impl Channel {
 
     /// From now on `listener` hears what cells say.
     pub(crate) fn begin(&self, listener: Box<dyn Listener>) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         *shared = Shared { listener: Some(listener), ..Shared::default() };
     }
 
@@ -86,25 +94,29 @@ impl Channel {
         // The reader accepts in order and answers only when the cell's own connection has ended.
         let synced = UnixStream::connect(&self.path).and_then(|mut stream| {
             stream.write_all(&[Hello::Sync as u8])?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.set_read_timeout(Some(LAST_WAIT))?;
             stream.read(&mut [0])
         });
-        // A failed sync can only mean that the process runs out of descriptors: what was heard so far stands.
-        let _ = synced;
-        std::mem::take(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner).end)
+        let mut end = std::mem::take(&mut lock(&self.shared).end);
+        if synced.is_err() {
+            end.died.get_or_insert_with(|| "what it said last did not arrive".to_owned());
+        }
+        end
     }
 
     /// Hands the listener a message of the kernel's own.
     pub(crate) fn tell(&self, message: Message) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         if let Some(listener) = shared.listener.as_mut() {
             listener.message(message);
         }
     }
 
-    /// Process id of the running cell, if one runs.
-    pub(crate) fn running(&self) -> Option<u32> {
-        Some(self.worker.load(Ordering::Acquire)).filter(|pid| *pid != 0)
+    /// Kills the running cell's process, if one runs. Under the lock, so that the process is not yet the next
+    /// cell's.
+    pub(crate) fn kill_running(&self) -> bool {
+        let worker = lock(&self.worker);
+        worker.inspect(|pid| interrupt::kill(*pid)).is_some()
     }
 }
 
@@ -139,7 +151,7 @@ struct Connection {
 struct Reader {
     socket: UnixListener,
     shared: Arc<Mutex<Shared>>,
-    worker: Arc<AtomicU32>,
+    worker: Arc<Mutex<Option<u32>>>,
     open: Vec<Connection>,
 }
 
@@ -164,13 +176,23 @@ impl Reader {
                     self.open.push(Connection { stream, kind: Kind::New, buffer: Vec::new(), closed: false });
                 }
             }
-            for i in 0..self.open.len() {
+            // A cell goes on when its child process has ended: what that printed is older than the frames that
+            // lie beside it.
+            let raw = |c: &Connection| matches!(c.kind, Kind::RawStdout(_) | Kind::RawStderr(_));
+            let (children, frames): (Vec<usize>, Vec<usize>) =
+                (0..self.open.len()).partition(|i| raw(&self.open[*i]));
+            for i in children.into_iter().chain(frames) {
                 self.read(i);
+            }
+            for connection in self.open.iter().filter(|c| c.closed) {
+                let mut worker = lock(&self.worker);
+                if matches!(connection.kind, Kind::Frames { pid, .. } if pid == *worker) {
+                    *worker = None;
+                }
             }
             self.open.retain(|c| !c.closed);
             let cell_open = self.open.iter().any(|c| matches!(c.kind, Kind::Frames { .. } | Kind::New));
             if !cell_open {
-                self.worker.store(0, Ordering::Release);
                 // Whatever the cell's frames said is heard; answer those who wait for it by closing.
                 self.open.retain(|c| !matches!(c.kind, Kind::Sync));
             }
@@ -210,7 +232,7 @@ impl Reader {
                 }
             };
         }
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         match &mut connection.kind {
             Kind::Frames { pid, stdout, stderr } => {
                 if pid.is_none()
@@ -219,7 +241,8 @@ impl Reader {
                     connection.buffer.drain(..4);
                     let id = u32::from_le_bytes([a, b, c, d]);
                     *pid = Some(id);
-                    self.worker.store(id, Ordering::Release);
+                    // A checkpoint that answers for a dead cell gives 0: it must not be killed.
+                    *lock(&self.worker) = Some(id).filter(|id| *id != 0);
                 }
                 while pid.is_some()
                     && let Some((tag, payload)) = frame::take(&mut connection.buffer)
@@ -357,7 +380,7 @@ mod tests {
             drop(cell);
             let end = channel.finish();
             assert_eq!(end.errored, (!torn).then(|| "!".to_owned()));
-            assert_eq!(channel.running(), None);
+            assert!(!channel.kill_running());
         }
         assert_eq!(*heard.lock().unwrap(), ["out one", "err !", "out two", "err !"]);
         std::fs::remove_dir_all(folder).unwrap();

@@ -21,7 +21,16 @@ pub(crate) fn render(error: &CompilationError, typed: &str, rewritten: &Rewritte
         let Some(span) = spanned.span else { continue };
         let start = rewritten.typed(span.start_line, span.start_column);
         let end = rewritten.typed(span.end_line, span.end_column);
-        labels.push(Label { start, end, text: spanned.label.clone(), primary: spanned.is_primary });
+        labels.push(Label {
+            start,
+            end,
+            text: if spanned.label.ends_with(&error.message()) {
+                String::new()
+            } else {
+                spanned.label.clone()
+            },
+            primary: spanned.is_primary,
+        });
     }
     labels.sort_by_key(|label| (label.start, !label.primary));
     if let Some(first) = labels.iter().find(|l| l.primary).or(labels.first()) {

@@ -113,15 +113,16 @@ impl Channel {
         {
             return self.frame(Tag::Stdout, line);
         }
+        // First of all: what a `?` printed of its error stands just before it, whatever text waited in the buffer.
+        if let Some(tag) = known {
+            self.frame(tag, b"");
+        }
         if !before.is_empty() {
             self.frame(Tag::Stdout, before.as_bytes());
         }
         if let Some(mime) = marker.strip_prefix("EVCXR_BEGIN_CONTENT ") {
             self.content = Some((mime.to_owned(), String::new()));
             return;
-        }
-        if let Some(tag) = known {
-            self.frame(tag, b"");
         }
         let _ = SystemWriter(self.answers).write_all(format!("{marker}\n").as_bytes());
     }

@@ -14,7 +14,7 @@ pub(crate) mod runtime;
 mod workspace;
 
 pub(crate) use channel::Listener;
-pub(crate) use workspace::{private_folder, remove_own_folder};
+pub(crate) use workspace::private_folder;
 
 use channel::{CellEnd, Channel};
 use evcxr::{CommandContext, EvalContext};
@@ -56,9 +56,35 @@ pub(crate) unsafe fn prepare_environment() {
 }
 
 enum Request {
-    Eval { code: String, listener: Box<dyn Listener>, answer: mpsc::Sender<Result<Evaluated, EvalError>> },
-    Complete { code: String, position: usize, answer: mpsc::Sender<Completions> },
-    Variables { answer: mpsc::Sender<Vec<(String, String)>> },
+    Eval {
+        code: String,
+        listener: Box<dyn Listener>,
+        answer: mpsc::Sender<Result<Evaluated, EvalError>>,
+    },
+    /// Nobody waits for the answer after `until`.
+    Complete {
+        code: String,
+        position: usize,
+        until: Instant,
+        answer: mpsc::Sender<Completions>,
+    },
+    Variables {
+        answer: mpsc::Sender<Vec<(String, String)>>,
+    },
+}
+
+/// Removes the sockets of kernels that are gone, and one left by an earlier process with our id.
+fn sweep(sockets: &Path) {
+    for entry in std::fs::read_dir(sockets).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid =
+            name.to_str().and_then(|n| n.strip_prefix("cell-")?.strip_suffix(".sock")?.parse::<u32>().ok());
+        let gone = |pid: u32| pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists();
+        if pid.is_some_and(gone) {
+            // Another kernel may be sweeping too.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What came of a cell that ended well.
@@ -104,13 +130,14 @@ impl Evaluator {
     /// Starts warming up; cells asked for meanwhile wait. `sockets` is a private folder for the channel.
     pub(crate) fn start(sockets: &Path) -> std::io::Result<Evaluator> {
         let path = sockets.join(format!("cell-{}.sock", std::process::id()));
-        // A socket left by an earlier process with our id.
-        let _ = std::fs::remove_file(&path);
+        sweep(sockets);
         let channel = Arc::new(Channel::listen(path)?);
         let state = Arc::new(State::default());
         let (requests, incoming) = mpsc::channel();
         let thread = Thread { channel: Arc::clone(&channel), state: Arc::clone(&state) };
-        std::thread::Builder::new().name("evaluator".to_owned()).spawn(move || thread.run(&incoming))?;
+        // Parsers recurse as deeply as a cell nests.
+        let builder = std::thread::Builder::new().name("evaluator".to_owned()).stack_size(256 << 20);
+        builder.spawn(move || thread.run(&incoming))?;
         Ok(Evaluator { requests, channel, state })
     }
 
@@ -134,39 +161,49 @@ impl Evaluator {
             return Completions::default();
         }
         let (answer, answered) = mpsc::channel();
-        let request = Request::Complete { code: code.to_owned(), position, answer };
+        let until = Instant::now() + patience;
+        let request = Request::Complete { code: code.to_owned(), position, until, answer };
         match self.requests.send(request) {
             Ok(()) => answered.recv_timeout(patience).unwrap_or_default(),
             Err(_) => Completions::default(),
         }
     }
 
-    /// Names and types of the variables, or none when a cell is running.
-    pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        if self.state.busy.load(Ordering::Acquire) {
+    /// Names and types of the variables, or none when a cell is running or the answer takes longer than `patience`.
+    pub(crate) fn variables(&self, patience: Duration) -> Vec<(String, String)> {
+        if self.state.busy.load(Ordering::SeqCst) {
             return Vec::new();
         }
         let (answer, answered) = mpsc::channel();
         match self.requests.send(Request::Variables { answer }) {
-            Ok(()) => answered.recv().unwrap_or_default(),
+            Ok(()) => answered.recv_timeout(patience).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }
 
     /// Ends what is being evaluated: its compiler or its process. Variables from before stay.
     pub(crate) fn interrupt(&self) {
-        self.state.interrupted.store(true, Ordering::Release);
+        self.state.interrupted.store(true, Ordering::SeqCst);
         let (channel, state) = (Arc::clone(&self.channel), Arc::clone(&self.state));
         // Between compiler and process there is a moment with nothing to kill: keep looking.
         std::thread::spawn(move || {
-            while state.busy.load(Ordering::Acquire) && state.interrupted.load(Ordering::Acquire) {
-                match channel.running() {
-                    Some(worker) => return interrupt::kill(worker),
-                    None => interrupt::kill_compilers(),
+            while state.busy.load(Ordering::SeqCst) && state.interrupted.load(Ordering::SeqCst) {
+                if channel.kill_running() {
+                    return;
                 }
+                interrupt::kill_compilers();
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
+    }
+
+    /// Ends everything that would outlive the kernel, and removes its files.
+    pub(crate) fn shut_down(&self) {
+        self.interrupt();
+        interrupt::kill_compilers();
+        // Whatever cannot be removed now is swept by the next kernel.
+        let _ = std::fs::remove_file(self.channel.path());
+        workspace::remove_own_folder();
     }
 }
 
@@ -190,20 +227,23 @@ impl Thread {
         for request in requests {
             match request {
                 Request::Eval { code, listener, answer } => {
-                    self.state.busy.store(true, Ordering::Release);
+                    self.state.busy.store(true, Ordering::SeqCst);
                     if context.is_err() {
                         // Whatever stood in the way (no compiler in PATH, a full disk) may be mended by now.
                         context = self.warm_up();
                     }
                     let result = match &mut context {
+                        // Stopped while it waited for its turn: nothing was there to kill.
+                        _ if self.state.interrupted.load(Ordering::SeqCst) => Err(was_interrupted()),
                         Ok(context) => self.eval(context, &code, listener),
                         Err(error) => Err(error.clone()),
                     };
-                    self.state.busy.store(false, Ordering::Release);
+                    self.state.busy.store(false, Ordering::SeqCst);
                     // Whoever asked has gone when the kernel shuts down.
                     let _ = answer.send(result);
                 }
-                Request::Complete { code, position, answer } => {
+                Request::Complete { until, .. } if Instant::now() > until => {}
+                Request::Complete { code, position, answer, .. } => {
                     let completions = context.as_mut().ok().map(|c| complete(c, &code, position));
                     let _ = answer.send(completions.unwrap_or_default());
                 }
@@ -253,10 +293,11 @@ impl Thread {
             self.open(&warm, &libraries, built)
         } else {
             self.state.building.store(true, Ordering::Release);
-            warm.lay_out().map_err(|e| say("writing the workspace", e))?;
-            let context = self.open(&warm, &libraries, built);
+            let laid_out = warm.lay_out().map_err(|e| say("writing the workspace", e));
+            let context = laid_out.and_then(|()| self.open(&warm, &libraries, built));
             if context.is_ok() {
-                warm.keep().map_err(|e| say("keeping the built workspace", e))?;
+                // Not kept (a full disk), it serves this kernel all the same; the next one builds it again.
+                let _ = warm.keep();
             }
             self.state.building.store(false, Ordering::Release);
             drop(lock);
@@ -302,6 +343,11 @@ impl Thread {
         listener: Box<dyn Listener>,
     ) -> Result<Evaluated, EvalError> {
         let began = Instant::now();
+        if rewrite::too_deep(code) {
+            let mut error = evaluator_error("the cell nests brackets too deeply to be parsed");
+            error.traceback.push(format!("help: split it; at most {} levels are taken", rewrite::DEEPEST));
+            return Err(error);
+        }
         let parsed = rewrite::parse(code);
         let rewritten = inference::annotate(context, &parsed);
         self.channel.begin(listener);

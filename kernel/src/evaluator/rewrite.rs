@@ -61,8 +61,28 @@ fn without_commands(code: &str) -> String {
         .collect()
 }
 
+/// Brackets within brackets that a parser is trusted with: each takes some of its stack.
+pub(crate) const DEEPEST: usize = 500;
+
+/// Whether a parser could run out of stack on it: brackets counted as they stand, strings and comments not told
+/// apart.
+pub(crate) fn too_deep(code: &str) -> bool {
+    let mut depth = 0usize;
+    code.bytes().any(|byte| {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })
+}
+
 fn statements(code: &str) -> syn::Result<Vec<Stmt>> {
     use syn::parse::Parser;
+    if too_deep(code) {
+        return Err(syn::Error::new(proc_macro2::Span::call_site(), "nested too deeply"));
+    }
     syn::Block::parse_within.parse_str(code)
 }
 

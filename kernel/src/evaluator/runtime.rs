@@ -10,7 +10,8 @@
 //!     parent = checkpoint: waits; if the cell ends well it leaves, else it answers for it and is the worker again
 //!     child  = runs the cell; when it ends well it is the worker
 //! ```
-//! Threads do not survive a fork: those a cell leaves behind end when the next cell starts.
+//! Threads are not forked: those a cell leaves behind are not in the next cell's process. They go on in its checkpoint
+//! and end with it, when that cell has ended well.
 
 use super::frame::{self, Hello, Tag};
 use super::intercept;
@@ -95,6 +96,17 @@ struct Worker {
     channel: PathBuf,
     /// evcxr's store of variables, owned by the cells' code.
     variables: *mut c_void,
+    /// Forks while holding the locks of standard output and error, so that no thread left behind holds them in the
+    /// child; from the last cell's library, whose standard library they belong to.
+    fork: Option<ForkLocked>,
+}
+
+type ForkLocked = extern "C" fn(extern "C" fn() -> c_int) -> c_int;
+
+extern "C" fn fork() -> c_int {
+    // SAFETY: the child goes on as the cell's process and calls nothing that another thread's lock could block,
+    // but for the allocator, which the C library makes safe, and the streams, which `ForkLocked` holds.
+    unsafe { libc::fork() }
 }
 
 impl Worker {
@@ -109,6 +121,7 @@ impl Worker {
             requests: requests.into(),
             answers: answers.into(),
             channel,
+            fork: None,
             variables: std::ptr::null_mut(),
         })
     }
@@ -146,8 +159,7 @@ impl Worker {
 
     fn checkpoint_and_run(&mut self, library: &str, function: &str) {
         let Ok((mut finished, finish)) = pipe() else { std::process::exit(95) };
-        // SAFETY: this process has one thread here: those of the last cell ended with the fork before it.
-        match unsafe { libc::fork() } {
+        match self.fork.map_or_else(|| fork(), |locked| locked(fork)) {
             -1 => {
                 let error = io::Error::last_os_error();
                 self.report_death(&format!("no process could be forked for it: {error}"));
@@ -175,7 +187,7 @@ impl Worker {
 
     /// Answers for a cell whose process is gone; its variables from before are this process's own.
     fn report_death(&mut self, how: &str) {
-        if let Ok(mut frames) = connect(&self.channel, Hello::Frames) {
+        if let Ok(mut frames) = connect(&self.channel, Hello::Frames, 0) {
             let _ = frame::write(&mut frames, Tag::Died, how.as_bytes());
         }
         self.answer(PANIC);
@@ -201,6 +213,8 @@ impl Worker {
                 output.fail(&format!("its function is not in its library: {}", load_error()));
             }
             let cell: Cell = std::mem::transmute::<*mut c_void, Cell>(cell);
+            let locked = symbol(c"spinbot_fork");
+            self.fork = (!locked.is_null()).then(|| std::mem::transmute::<*mut c_void, ForkLocked>(locked));
             let flush = Hook::find(symbol(c"spinbot_flush_stdout"));
             if let Some(enter) = Hook::find(symbol(c"spinbot_enter_cell")) {
                 enter.call();
@@ -283,9 +297,9 @@ struct CellOutput {
 
 impl CellOutput {
     fn open(channel: &std::path::Path, answers: &std::fs::File) -> io::Result<CellOutput> {
-        let frames = connect(channel, Hello::Frames)?;
-        replace(1, connect(channel, Hello::RawStdout)?.as_raw_fd())?;
-        replace(2, connect(channel, Hello::RawStderr)?.as_raw_fd())?;
+        let frames = connect(channel, Hello::Frames, std::process::id())?;
+        replace(1, connect(channel, Hello::RawStdout, 0)?.as_raw_fd())?;
+        replace(2, connect(channel, Hello::RawStderr, 0)?.as_raw_fd())?;
         let fd = frames.as_raw_fd();
         intercept::begin(frames, answers.as_raw_fd());
         Ok(CellOutput { frames: fd })
@@ -301,7 +315,12 @@ impl CellOutput {
             let _ = replace(1, null.as_raw_fd());
             let _ = replace(2, null.as_raw_fd());
         }
-        drop(intercept::end());
+        if let Some(mut frames) = intercept::end() {
+            // The kernel closes its end when it has let go of this process's id: from then on no interrupt can
+            // reach the process that holds the variables.
+            let _ = frames.shutdown(std::net::Shutdown::Write);
+            let _ = frames.read(&mut [0]);
+        }
     }
 
     /// Ends the process for a reason the checkpoint cannot know.
@@ -311,11 +330,12 @@ impl CellOutput {
     }
 }
 
-fn connect(channel: &std::path::Path, hello: Hello) -> io::Result<UnixStream> {
+/// `pid` is what an interrupt would kill; 0 for nothing.
+fn connect(channel: &std::path::Path, hello: Hello, pid: u32) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(channel)?;
     stream.write_all(&[hello as u8])?;
     if hello == Hello::Frames {
-        stream.write_all(&std::process::id().to_le_bytes())?;
+        stream.write_all(&pid.to_le_bytes())?;
     }
     Ok(stream)
 }

@@ -114,6 +114,14 @@ pub extern "C" fn spinbot_enter_cell() {
     }));
 }
 
+/// Called by the runtime to fork the next cell's process: nobody else may hold the streams' locks meanwhile, since
+/// the child has no thread that could let go of them.
+#[unsafe(no_mangle)]
+pub extern "C" fn spinbot_fork(fork: extern "C" fn() -> i32) -> i32 {
+    let _streams = (std::io::stdout().lock(), std::io::stderr().lock());
+    fork()
+}
+
 /// Answers a magic's `{expr}`.
 #[doc(hidden)]
 pub fn answer(text: impl std::fmt::Display) {
