@@ -1,6 +1,7 @@
 //! What can be shown: values that turn into a MIME bundle, the form in which Jupyter takes rich output.
 //!
-//! Everything here is data. Sending it is [`crate::display`]'s work; drawing HTML for jobs is `spinbot-magics`'.
+//! Everything here is data. Sending it is [`crate::display`]'s work; how a job looks is [`crate::follow`]'s in a Rust
+//! cell and `spinbot-magics`' under a magic.
 
 use crate::{Fault, Result};
 use base64::Engine as _;
