@@ -36,7 +36,8 @@ pub trait Report {
     fn preview(&mut self, name: &str, media_type: &str, bytes: &[u8]);
     /// A line for the log.
     fn log(&mut self, line: &str);
-    /// Whether the user asked to stop; a step looks at least every half second.
+    /// Whether the user asked to stop. Steps look between their parts; one that does not is killed by the engine
+    /// after 3 s.
     fn cancelled(&self) -> bool;
 }
 
@@ -65,6 +66,9 @@ pub struct Kind {
     /// Ids of the models it loads; their hashes are part of the content key.
     pub models: &'static [&'static str],
 }
+
+/// Longest speech any step takes, in seconds: what one step leaves the next must accept.
+pub(crate) const MAX_SPEECH_SECONDS: f64 = 3600.0;
 
 /// The inputs of one run, by name.
 pub(crate) type Inputs = BTreeMap<String, StepInput>;

@@ -3,7 +3,9 @@
 use crate::gesture::{Dice, Wander, blink, blinks, stresses};
 use crate::hearing::{Hearing, RATE, smooth};
 use crate::motion::{Motion, MotionFrame};
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault};
+use crate::step::{
+    Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, in_range, input, media_fault,
+};
 use spinbot::{Fault, steps::Drive};
 use spinbot_media::audio::{self, AudioCaps, Clip};
 
@@ -15,8 +17,9 @@ impl Run for Drive {
 
     fn run(&self, inputs: &Inputs, seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
         let speech = input(inputs, "speech")?;
-        let clip = audio::read(&speech.path, &speech.label, &AudioCaps::default())
-            .map_err(|error| media_fault(error, "speech"))?;
+        let caps = AudioCaps { max_seconds: MAX_SPEECH_SECONDS, ..AudioCaps::default() };
+        let clip =
+            audio::read(&speech.path, &speech.label, &caps).map_err(|error| media_fault(error, "speech"))?;
         if report.cancelled() {
             return Err(StepError::Cancelled);
         }

@@ -1,6 +1,6 @@
 //! `encode`: picture and sound in one file.
 
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, media_fault};
+use crate::step::{Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, input, media_fault};
 use spinbot::{Fault, steps::Encode};
 use spinbot_media::audio::{self, AudioCaps};
 use spinbot_media::mp4;
@@ -28,7 +28,7 @@ impl Run for Encode {
         let file = std::fs::read(&video.path)
             .map_err(|error| Fault::new(format!("{}: could not be read ({error})", video.label)))?;
         let track = mp4::read_video(&file).map_err(|error| media_fault(error, "video"))?;
-        let caps = AudioCaps { max_seconds: 3600.0, ..AudioCaps::default() };
+        let caps = AudioCaps { max_seconds: MAX_SPEECH_SECONDS, ..AudioCaps::default() };
         let clip =
             audio::read(&speech.path, &speech.label, &caps).map_err(|error| media_fault(error, "speech"))?;
         if report.cancelled() {

@@ -12,6 +12,8 @@ use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker};
 const NEED: f32 = 0.5;
 /// Narrowest face that still has lips to move, in pixels of the photo.
 const MIN_FACE: f32 = 64.0;
+/// As [`MIN_FACE`], in pixels of the video.
+const MIN_DRAWN_FACE: f32 = 32.0;
 /// Sides of a video are multiples of this.
 const BLOCK: u32 = 16;
 /// Height of brow-to-chin in a head-and-shoulders crop.
@@ -74,6 +76,17 @@ impl Run for ReadPortrait {
             w: (right - left) * sx,
             h: (bottom - top) * sy,
         };
+        // The square around a face never makes it that small.
+        if self.keep_aspect && moved.w < MIN_DRAWN_FACE {
+            let (width, height) = (window.to_width, window.to_height);
+            return Err(Fault::new(format!(
+                "{}: the face is {:.0} px wide in a video of {width}x{height}, need {MIN_DRAWN_FACE:.0}",
+                source.label, moved.w
+            ))
+            .help("crop the photo closer to the face, or leave --keep-aspect away")
+            .about("portrait")
+            .into());
+        }
         let landmarks = Landmarks {
             width: window.to_width,
             height: window.to_height,

@@ -1,6 +1,8 @@
 //! `read_speech`: a clip of the user's as one channel of even loudness.
 
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault};
+use crate::step::{
+    Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, in_range, input, media_fault,
+};
 use spinbot::{Fault, steps::ReadSpeech};
 use spinbot_media::audio::{self, AudioCaps};
 
@@ -15,7 +17,7 @@ const SILENCE_LUFS: f64 = -65.0;
 
 impl Run for ReadSpeech {
     fn check(&self) -> Result<(), Fault> {
-        in_range("max_seconds", self.max_seconds, 1.0, 3600.0)
+        in_range("max_seconds", self.max_seconds, 1.0, MAX_SPEECH_SECONDS)
     }
 
     fn run(

@@ -24,6 +24,8 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
     imageops::replace(&mut two, &face, 5, 10);
     imageops::replace(&mut two, &face, 275, 10);
     let small = imageops::resize(&face, 110, 110, imageops::FilterType::Triangle);
+    let mut far = RgbImage::from_pixel(1600, 400, [180, 180, 180].into());
+    imageops::replace(&mut far, &face, 700, 100);
     std::fs::write(chain.path("notes.png"), "a list of things to do").unwrap();
     let cases = [
         (
@@ -35,13 +37,14 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
         ),
         (save("two.png", two), "two.png: 2 faces found, need exactly one"),
         (save("small.png", small), "small.png: the face is "),
+        (save("far.png", far), "far.png: the face is 1"),
         (save("dot.png", RgbImage::new(1, 1)), "dot.png: "),
         (chain.path("notes.png"), "notes.png: "),
         (chain.path("nowhere.png"), "nowhere.png: there is no such file"),
     ];
     for (path, start) in cases {
         let refused = chain.attempt(
-            &ReadPortrait { size: 256, keep_aspect: false },
+            &ReadPortrait { size: 256, keep_aspect: start.starts_with("far") },
             &[("portrait", path)],
             &mut Told::default(),
         );
