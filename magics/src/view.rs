@@ -91,17 +91,6 @@ fn bar(fraction: f64, state: JobState) -> String {
     )
 }
 
-/// The word for a state.
-fn state(state: JobState) -> &'static str {
-    match state {
-        JobState::Queued => "queued",
-        JobState::Running => "running",
-        JobState::Done => "done",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
-    }
-}
-
 /// The engine's last jobs.
 pub(crate) fn jobs(jobs: &[JobView]) -> Bundle {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
@@ -123,7 +112,7 @@ fn jobs_at(jobs: &[JobView], now: f64) -> Bundle {
             });
             vec![
                 format!("<code>{}</code>", escape(&view.job)),
-                state(view.state).to_owned(),
+                view.state.name().to_owned(),
                 format!("<div style=\"width:6em\">{}</div>", bar(view.fraction, view.state)),
                 took.map_or(String::new(), seconds),
                 escape(&view.title) + &why,

@@ -116,6 +116,19 @@ pub enum JobState {
 /// Units done, to do, their name, units per second and seconds left.
 pub type Units = (f64, f64, String, Option<f64>, Option<f64>);
 
+impl JobState {
+    /// The word for it, as tables and cards show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Done => "done",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// The fold of a job's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobView {

@@ -99,7 +99,7 @@ pub fn jobs_table(jobs: &[JobView], now: f64) -> String {
         table.push_str(&format!(
             "{:<13} {:<9} {:>4.0}% {:>8} {:>8}  {}\n",
             view.job,
-            state_name(view.state),
+            view.state.name(),
             view.fraction * 100.0,
             took.map_or_else(|| "-".to_owned(), duration),
             duration(now - view.queued_at),
@@ -110,16 +110,6 @@ pub fn jobs_table(jobs: &[JobView], now: f64) -> String {
         }
     }
     table
-}
-
-fn state_name(state: JobState) -> &'static str {
-    match state {
-        JobState::Queued => "queued",
-        JobState::Running => "running",
-        JobState::Done => "done",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
-    }
 }
 
 /// Seconds as a person says them: `3.2 s`, `4 min`, `2 h`, `5 d`.
