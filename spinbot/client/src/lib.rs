@@ -23,6 +23,7 @@ pub mod plan;
 pub mod protocol;
 pub mod render;
 pub mod steps;
+pub mod timing;
 
 mod mp4;
 
@@ -35,6 +36,7 @@ pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
 pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};
+pub use timing::SpeechTiming;
 
 /// What a Rust cell has in scope before its first line.
 pub mod prelude {

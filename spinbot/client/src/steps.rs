@@ -4,6 +4,7 @@
 //! `VERSION`, so that results of the old code are not taken for its own.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
 
 /// Parameters of one kind of step.
 pub trait StepParams: Serialize + DeserializeOwned {
@@ -11,7 +12,8 @@ pub trait StepParams: Serialize + DeserializeOwned {
     const KIND: &'static str;
     /// Raised when the same parameters and inputs give another result.
     const VERSION: u32;
-    /// The files it reads: names of its inputs.
+    /// The files it reads: names of its inputs. `name*` stands for any number of inputs `name1`, `name2`, ...,
+    /// `name+` for at least one of them.
     const INPUTS: &'static [&'static str];
     /// What it leaves: names of its outputs.
     const OUTPUTS: &'static [&'static str];
@@ -103,4 +105,138 @@ impl StepParams for Encode {
     const VERSION: u32 = 1;
     const INPUTS: &'static [&'static str] = &["video", "speech"];
     const OUTPUTS: &'static [&'static str] = &["video"];
+}
+
+/// Makes one voice of several: stock voices by name, profiles by their files, each with its weight.
+///
+/// Inputs `profile1`, ... (voice files). Output `voice` (safetensors, see `spinbot_models::kokoro`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadVoice {
+    /// What it is mixed of; weights are positive and need not sum to one.
+    pub blend: Vec<BlendPart>,
+}
+
+/// One part of a blend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlendPart {
+    /// A stock voice (`af_heart`), or the name of one of the step's inputs (`profile1`).
+    pub voice: String,
+    /// Its share, above 0.
+    pub weight: f64,
+}
+
+impl StepParams for ReadVoice {
+    const KIND: &'static str = "read_voice";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["profile*"];
+    const OUTPUTS: &'static [&'static str] = &["voice"];
+}
+
+/// Says a text in a voice, sentence by sentence.
+///
+/// Input `voice`. Outputs `speech` (WAV, 48 kHz, mono, 16 bit, -16 LUFS), `timing` (JSON,
+/// [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT). Previews: `sentence` (WAV), once, as soon as the first
+/// sentence is said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Speak {
+    /// What to say; see `spinbot_g2p` for its markup.
+    pub text: String,
+    /// How fast, 0.5..=2.
+    pub speed: f64,
+    /// `us` or `uk`; the voice's own when it is nothing.
+    pub accent: Option<String>,
+    /// Words whose pronunciation is given, in Kokoro's alphabet.
+    pub lexicon: BTreeMap<String, String>,
+}
+
+impl StepParams for Speak {
+    const KIND: &'static str = "speak";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["voice"];
+    const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
+}
+
+/// Writes speech in the format asked for.
+///
+/// Input `speech`. Output `sound`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncodeSpeech {
+    /// `wav`, `flac` or `mp3`.
+    pub format: String,
+}
+
+impl StepParams for EncodeSpeech {
+    const KIND: &'static str = "encode_speech";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech"];
+    const OUTPUTS: &'static [&'static str] = &["sound"];
+}
+
+/// How the mouth, lids and head move, from the exact times of the phonemes.
+///
+/// Inputs `speech` (WAV; blinks and nods go with its loudness) and `timing`. Output `motion`, as of [`Drive`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Articulate {
+    /// Frames per second, 1..=60.
+    pub fps: u32,
+    /// How much the head and brows move besides the mouth and lids: 0 still, 1 lively.
+    pub liveliness: f64,
+}
+
+impl StepParams for Articulate {
+    const KIND: &'static str = "articulate";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech", "timing"];
+    const OUTPUTS: &'static [&'static str] = &["motion"];
+}
+
+/// Reads clips of one person's voice: checks them (length, clipping, noise, music, more than one speaker), cleans
+/// them (trims, evens the loudness, takes noise out if asked) and joins them.
+///
+/// Inputs `clip1`, ... Outputs `speech` (WAV, 24 kHz, mono), `clips` (JSON: where each lies and what was found).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadClips {
+    /// Take steady noise out.
+    pub denoise: bool,
+}
+
+impl StepParams for ReadClips {
+    const KIND: &'static str = "read_clips";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["clip+"];
+    const OUTPUTS: &'static [&'static str] = &["speech", "clips"];
+}
+
+/// Finds the voice that sounds most like the speaker of some clips: gradient style inversion through Kokoro, then,
+/// if asked, small adapters in its decoder. Each stage is kept only where it helps.
+///
+/// Inputs `speech` and `clips` of [`ReadClips`]. Outputs `voice` (safetensors), `scores` (JSON,
+/// `spinbot::voices::VoiceScores`), `original` and `clone` (WAV: the held-out part, and the clone saying its
+/// words), `picture` (PNG: both spectrograms). Metrics: `similarity` by step. Preview: `similarity` (PNG plot).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloneVoice {
+    /// What is said in the clips; heard by speech recognition when it is nothing.
+    pub transcript: Option<String>,
+    /// Also train adapters in the decoder.
+    pub finetune: bool,
+}
+
+impl StepParams for CloneVoice {
+    const KIND: &'static str = "clone_voice";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech", "clips"];
+    const OUTPUTS: &'static [&'static str] = &["voice", "scores", "original", "clone", "picture"];
+}
+
+/// Hears a clip: what is said, how well it sounds, whose voice it resembles.
+///
+/// Input `speech`. Output `report` (JSON, `spinbot::listen::Heard`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listen {}
+
+impl StepParams for Listen {
+    const KIND: &'static str = "listen";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech"];
+    const OUTPUTS: &'static [&'static str] = &["report"];
 }

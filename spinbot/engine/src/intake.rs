@@ -75,13 +75,11 @@ fn check_inputs(
     earlier: &BTreeMap<&str, &Kind>,
     store: &Store,
 ) -> Result<(), Fault> {
-    for name in kind.inputs {
-        if !step.inputs.contains_key(*name) {
-            return Err(Fault::new(format!("step `{}` needs the input `{name}`", step.id)).about(*name));
-        }
+    if let Some(name) = kind.missing_input(step.inputs.keys().map(String::as_str)) {
+        return Err(Fault::new(format!("step `{}` needs the input `{name}`", step.id)).about(name));
     }
     for (name, input) in &step.inputs {
-        if !kind.inputs.contains(&name.as_str()) {
+        if !kind.takes_input(name) {
             let takes = kind.inputs.join(", ");
             return Err(Fault::new(format!("step `{}` has no input `{name}`", step.id))
                 .help(format!("`{}` takes {takes}", kind.kind))

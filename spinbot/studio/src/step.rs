@@ -59,12 +59,48 @@ pub struct Kind {
     pub kind: &'static str,
     /// Its version, part of the content key.
     pub version: u32,
-    /// Names of its inputs.
+    /// Names of its inputs; `name*` and `name+` as in [`StepParams::INPUTS`].
     pub inputs: &'static [&'static str],
     /// Names of its outputs.
     pub outputs: &'static [&'static str],
     /// Ids of the models it loads; their hashes are part of the content key.
     pub models: &'static [&'static str],
+}
+
+impl Kind {
+    /// The first of its inputs that is not among those given: `clip1` where it needs at least one `clip`.
+    pub fn missing_input<'a>(&self, given: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+        self.inputs.iter().find_map(|declared| {
+            let wanted = match declared.strip_suffix('+') {
+                Some(stem) => format!("{stem}1"),
+                None if declared.ends_with('*') => return None,
+                None => (*declared).to_owned(),
+            };
+            (!given.clone().any(|name| name == wanted)).then_some(wanted)
+        })
+    }
+
+    /// Whether it has an input of that name.
+    pub fn takes_input(&self, name: &str) -> bool {
+        self.inputs.iter().any(|declared| match declared.strip_suffix(['*', '+']) {
+            // `clip1`, but not `clip`, `clip01` or `clip+1`.
+            Some(stem) => name.strip_prefix(stem).is_some_and(|number| {
+                number.starts_with(|c: char| c.is_ascii_digit() && c != '0')
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }),
+            None => *declared == name,
+        })
+    }
+}
+
+/// The inputs of one stem, in the order of their numbers: `clip2` before `clip10`.
+pub(crate) fn numbered<'a>(inputs: &'a Inputs, stem: &str) -> Vec<(&'a str, &'a StepInput)> {
+    let mut found: Vec<(usize, &str, &StepInput)> = inputs
+        .iter()
+        .filter_map(|(name, input)| Some((name.strip_prefix(stem)?.parse().ok()?, name.as_str(), input)))
+        .collect();
+    found.sort_by_key(|(number, _, _)| *number);
+    found.into_iter().map(|(_, name, input)| (name, input)).collect()
 }
 
 /// Longest speech any step takes, in seconds: what one step leaves the next must accept.
@@ -173,10 +209,10 @@ pub fn run(
 fn check_inputs<'a>(kind: &Kind, given: impl Iterator<Item = &'a String>) -> Result<(), Fault> {
     let given: Vec<&str> = given.map(String::as_str).collect();
     let fault = |text: String| Err(Fault::new(format!("step `{}`: {text}", kind.kind)));
-    if let Some(missing) = kind.inputs.iter().find(|name| !given.contains(name)) {
+    if let Some(missing) = kind.missing_input(given.iter().copied()) {
         return fault(format!("its input `{missing}` is missing"));
     }
-    if let Some(extra) = given.iter().find(|name| !kind.inputs.contains(name)) {
+    if let Some(extra) = given.iter().find(|name| !kind.takes_input(name)) {
         return fault(format!("it has no input `{extra}`"));
     }
     Ok(())
@@ -219,5 +255,48 @@ pub(crate) fn model_fault(error: spinbot_models::ModelError) -> Fault {
     match help {
         Some(help) => fault.help(help),
         None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_come_in_numbers_are_taken_from_one_and_in_their_order() {
+        let kind = Kind {
+            kind: "k",
+            version: 1,
+            inputs: &["clip+", "profile*", "voice"],
+            outputs: &[],
+            models: &[],
+        };
+        for (given, missing) in [
+            (&["voice"][..], Some("clip1")),
+            (&["clip1"][..], Some("voice")),
+            (&["clip2", "voice"][..], Some("clip1")),
+            (&["clip1", "voice"][..], None),
+        ] {
+            assert_eq!(kind.missing_input(given.iter().copied()).as_deref(), missing, "{given:?}");
+        }
+        for (name, taken) in [
+            ("clip1", true),
+            ("clip10", true),
+            ("profile3", true),
+            ("voice", true),
+            ("clip", false),
+            ("clip0", false),
+            ("clip01", false),
+            ("clip+1", false),
+            ("clips1", false),
+            ("voice1", false),
+        ] {
+            assert_eq!(kind.takes_input(name), taken, "{name}");
+        }
+        let input = |label: &str| StepInput { path: PathBuf::new(), label: label.into() };
+        let inputs = ["clip10", "clip2", "voice", "clip1"].map(|name| (name.to_owned(), input(name)));
+        let names: Vec<_> =
+            numbered(&inputs.into(), "clip").into_iter().map(|(_, i)| i.label.clone()).collect();
+        assert_eq!(names, ["clip1", "clip2", "clip10"]);
     }
 }
