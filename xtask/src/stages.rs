@@ -16,6 +16,8 @@ pub(crate) struct Stage {
     cargo: Option<&'static [&'static str]>,
     /// Files under tests/python.
     python: &'static [&'static str],
+    /// Needs models that are fetched.
+    models: bool,
     /// Needs Chromium and Firefox.
     browsers: bool,
 }
@@ -27,6 +29,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "the Rust tests of every crate",
         cargo: Some(&["--exclude", "spinbot-tests"]),
         python: &[],
+        models: true,
         browsers: false,
     },
     Stage {
@@ -35,6 +38,7 @@ pub(crate) const STAGES: &[Stage] = &[
         // By target and not by package: a package alone would resolve features anew and rebuild what it needs.
         cargo: Some(&["--test", "wire"]),
         python: &["test_session.py"],
+        models: false,
         browsers: false,
     },
     Stage {
@@ -42,6 +46,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "Jupyter's own conformance cases (jupyter_kernel_test)",
         cargo: None,
         python: &["test_jkt.py"],
+        models: false,
         browsers: false,
     },
     Stage {
@@ -49,6 +54,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "%render through engine and worker: bad inputs, killed workers, two kernels",
         cargo: None,
         python: &["test_render.py"],
+        models: false,
         browsers: false,
     },
     Stage {
@@ -56,6 +62,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "the tour notebook through `spinbot run`, and notebooks that go wrong",
         cargo: None,
         python: &["test_tour.py"],
+        models: false,
         browsers: false,
     },
     Stage {
@@ -63,6 +70,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "the tour's video played in headless Chromium and Firefox",
         cargo: None,
         python: &["test_browser.py"],
+        models: false,
         browsers: true,
     },
     Stage {
@@ -70,6 +78,7 @@ pub(crate) const STAGES: &[Stage] = &[
         about: "the tour in a real JupyterLab: untrusted, trusted, run live",
         cargo: None,
         python: &["test_lab.py"],
+        models: false,
         browsers: true,
     },
 ];
@@ -93,10 +102,13 @@ pub(crate) fn test(words: &[&str]) -> Result<bool> {
         setup::python(&places)?;
         setup::kernelspec(&places)?;
     }
+    if chosen.iter().any(|stage| stage.models) {
+        setup::models(&places)?;
+    }
     if chosen.iter().any(|stage| stage.browsers) {
         setup::browsers()?;
     }
-    let sandbox = Sandbox::new()?;
+    let sandbox = Sandbox::new(&places)?;
     let mut lines = Vec::new();
     for stage in chosen {
         say(&format!("{}: {}", stage.name, stage.about));
