@@ -136,15 +136,23 @@ impl Store {
             return Ok(Cow::Borrowed(bytes));
         }
         let path = self.file(model);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ModelError::NotFetched { id: id.to_owned() });
-            }
-            Err(source) => return Err(ModelError::Io { doing: "reading", path, source }),
-        };
+        let bytes = std::fs::read(&path).map_err(|error| not_there(id, &path, error))?;
         hash::check(path.display().to_string(), &model.sha256, hash::of_bytes(&bytes))?;
         Ok(Cow::Owned(bytes))
+    }
+
+    /// Where a fetched model's weights lie, after their hash was checked: for networks that are too large to be
+    /// read whole.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`]; [`ModelError::NotFetched`], also for a built-in model that was never fetched;
+    /// [`ModelError::Hash`] when the file was changed; [`ModelError::Io`].
+    pub fn checked_file(&self, id: &str) -> Result<PathBuf> {
+        let model = self.manifest.model(id)?;
+        let path = self.file(model);
+        path.metadata().map_err(|error| not_there(id, &path, error))?;
+        same_file(&path, &model.sha256)?;
+        Ok(path)
     }
 
     /// Fetches a model's packages with their ecosystems' clients, checks every file taken from them, converts them,
@@ -295,6 +303,14 @@ fn ecosystem(source: &Source) -> &'static str {
     match source.ecosystem {
         Ecosystem::Pip => "pip",
         Ecosystem::Npm => "npm",
+    }
+}
+
+/// Why a model's file could not be read.
+fn not_there(id: &str, path: &Path, source: std::io::Error) -> ModelError {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => ModelError::NotFetched { id: id.to_owned() },
+        _ => ModelError::Io { doing: "reading", path: path.to_owned(), source },
     }
 }
 
