@@ -90,6 +90,22 @@ pub enum ModelError {
         /// What was expected and what was found.
         reason: String,
     },
+    /// Phonemes, a style or a speed that cannot be spoken.
+    #[error("the phonemes cannot be spoken: {reason}")]
+    Phonemes {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A voice, or a blend of voices, that is not one.
+    #[error("`{given}` is no voice: {reason}")]
+    Voice {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What would be one.
+        advice: String,
+    },
     /// A device name that is not one.
     #[error("`{given}` is no device: expected auto, cpu, cuda, cuda:N or metal")]
     DeviceName {
@@ -174,11 +190,12 @@ impl ModelError {
             ),
             ModelError::Format { convert, .. } => Some(convert.clone()),
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
-            ModelError::Device { advice, .. } => Some(advice.clone()),
+            ModelError::Device { advice, .. } | ModelError::Voice { advice, .. } => Some(advice.clone()),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }
             | ModelError::Listing { .. }
             | ModelError::Weights { .. }
+            | ModelError::Phonemes { .. }
             | ModelError::FaceBox { .. }
             | ModelError::Tensor { .. }
             | ModelError::Io { .. } => None,

@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces and their landmarks.
+//! - [`faces`]: faces and their landmarks;
+//! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -27,8 +28,10 @@ mod error;
 pub mod faces;
 mod fetch;
 mod hash;
+pub mod kokoro;
 pub mod manifest;
 mod store;
+mod tensor_file;
 
 pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};
