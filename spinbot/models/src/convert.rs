@@ -1,6 +1,8 @@
 //! From the files of a package to the one weight file this crate loads. Pure functions of bytes: no files, no
 //! network, the same output for the same input on every machine (its hash is in the manifest).
 
+mod ge2e;
+
 use crate::manifest::Recipe;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
@@ -14,6 +16,8 @@ pub(crate) fn run(recipe: Recipe, files: &[Vec<u8>]) -> Result<Vec<u8>, String> 
     match (recipe, files) {
         (Recipe::Join, files) => Ok(files.concat()),
         (Recipe::FaceApi, [listing, weights]) => face_api(listing, weights),
+        (Recipe::Ge2e, [checkpoint]) => ge2e::convert(checkpoint),
+        (Recipe::Ge2e, _) => Err(format!("expected one checkpoint, got {} files", files.len())),
         (Recipe::FaceApi, _) => {
             Err(format!("expected a weight list and its bytes, got {} files", files.len()))
         }

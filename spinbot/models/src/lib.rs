@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces and their landmarks.
+//! - [`faces`]: faces and their landmarks;
+//! - [`listen`]: who speaks, what is said, how clean it is.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -27,6 +28,7 @@ mod error;
 pub mod faces;
 mod fetch;
 mod hash;
+pub mod listen;
 pub mod manifest;
 mod store;
 

@@ -48,6 +48,8 @@ pub enum Recipe {
     Join,
     /// face-api's JSON weight list and its quantised bytes, as one safetensors file (see `convert`).
     FaceApi,
+    /// The speaker encoder's tensors out of Resemblyzer's checkpoint.
+    Ge2e,
 }
 
 /// A package of a registry and the files wanted from it.
