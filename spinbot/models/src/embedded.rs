@@ -8,6 +8,7 @@ pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
     match id {
         "face-detector" => Some(include_bytes!("../weights/face-detector.safetensors")),
         "face-landmarks" => Some(include_bytes!("../weights/face-landmarks.safetensors")),
+        "speaker-encoder" => Some(include_bytes!("../weights/speaker-encoder.safetensors")),
         _ => None,
     }
 }

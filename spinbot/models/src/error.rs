@@ -148,6 +148,14 @@ pub enum ModelError {
         /// The picture's height.
         height: u32,
     },
+    /// Samples that cannot be listened to.
+    #[error("{reason}")]
+    Sound {
+        /// What is wrong with them, a sentence.
+        reason: String,
+        /// What to give instead.
+        advice: String,
+    },
     /// A tensor operation failed.
     #[error("{doing} failed in the tensor library: {source}")]
     Tensor {
@@ -190,7 +198,9 @@ impl ModelError {
             ),
             ModelError::Format { convert, .. } => Some(convert.clone()),
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
-            ModelError::Device { advice, .. } | ModelError::Voice { advice, .. } => Some(advice.clone()),
+            ModelError::Device { advice, .. }
+            | ModelError::Voice { advice, .. }
+            | ModelError::Sound { advice, .. } => Some(advice.clone()),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }
             | ModelError::Listing { .. }

@@ -7,7 +7,8 @@
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
 //! - [`faces`]: faces and their landmarks;
-//! - [`kokoro`]: speech from phonemes.
+//! - [`kokoro`]: speech from phonemes;
+//! - [`listen`]: who speaks, what is said, how clean it is.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -29,6 +30,7 @@ pub mod faces;
 mod fetch;
 mod hash;
 pub mod kokoro;
+pub mod listen;
 pub mod manifest;
 mod store;
 mod tensor_file;

@@ -67,6 +67,8 @@ pub enum Recipe {
     Kokoro,
     /// Kokoro's voice packs, raw f32, as one safetensors file with a tensor [510, 256] a voice.
     KokoroVoices,
+    /// The speaker encoder's tensors out of Resemblyzer's checkpoint.
+    Ge2e,
 }
 
 /// A package of a registry and the files wanted from it.

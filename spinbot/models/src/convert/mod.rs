@@ -3,6 +3,7 @@
 //! [`onnx`] reads the tensors of an ONNX file for any of them.
 
 mod face_api;
+mod ge2e;
 mod kokoro;
 mod onnx;
 
@@ -19,6 +20,10 @@ pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) 
         Recipe::FaceApi => match &files[..] {
             [listing, weights] => face_api::convert(listing, weights),
             _ => Err(format!("expected a weight list and its bytes, got {} files", files.len())),
+        },
+        Recipe::Ge2e => match &files[..] {
+            [checkpoint] => ge2e::convert(checkpoint),
+            _ => Err(format!("expected one checkpoint, got {} files", files.len())),
         },
         Recipe::Kokoro => kokoro::weights(files),
         Recipe::KokoroVoices => kokoro::voices(entries.iter().map(|entry| entry.path.as_str()).zip(&files)),

@@ -1,0 +1,36 @@
+//! Reading a network's safetensors by name and shape, as f32.
+
+use crate::error::{ModelError, Result};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+/// The tensors of one weight file.
+pub(crate) struct Weights<'a> {
+    model: &'static str,
+    file: SafeTensors<'a>,
+}
+
+impl<'a> Weights<'a> {
+    pub(crate) fn read(model: &'static str, file: &'a [u8]) -> Result<Self> {
+        let file = SafeTensors::deserialize(file)
+            .map_err(|e| ModelError::Weights { model: model.to_owned(), reason: e.to_string() })?;
+        Ok(Weights { model, file })
+    }
+
+    /// The numbers of the f32 tensor of that name, row major, which must have that shape.
+    pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let bytes = self.bytes(name, shape, Dtype::F32)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    /// The bytes of the tensor of that name, which must have that shape and type.
+    pub(crate) fn bytes(&self, name: &str, shape: &[usize], dtype: Dtype) -> Result<&'a [u8]> {
+        let refuse = |reason: String| ModelError::Weights { model: self.model.to_owned(), reason };
+        let tensor = self.file.tensor(name).map_err(|_| refuse(format!("`{name}` is missing")))?;
+        if tensor.shape() != shape || tensor.dtype() != dtype {
+            let (found, of) = (tensor.shape(), tensor.dtype());
+            return Err(refuse(format!("`{name}` is {of:?} {found:?}, expected {dtype:?} {shape:?}")));
+        }
+        Ok(tensor.data())
+    }
+}
