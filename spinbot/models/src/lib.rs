@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces and their landmarks.
+//! - [`faces`]: faces and their landmarks;
+//! - [`kokoro`]: speech.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -27,11 +28,14 @@ mod error;
 pub mod faces;
 mod fetch;
 mod hash;
+pub mod kokoro;
 pub mod manifest;
+mod ops;
 mod store;
 
 pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};
 pub use error::{ModelError, Result};
 pub use manifest::model_hash;
+pub use ops::OpSet;
 pub use store::{ModelStatus, Place, PullProgress, Store, Verified};
