@@ -32,6 +32,7 @@ mod hash;
 pub mod kokoro;
 pub mod listen;
 pub mod manifest;
+mod ops;
 mod store;
 mod tensor_file;
 
@@ -39,4 +40,5 @@ pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};
 pub use error::{ModelError, Result};
 pub use manifest::model_hash;
+pub use ops::OpSet;
 pub use store::{ModelStatus, Place, PullProgress, Store, Verified};

@@ -11,17 +11,29 @@
 //! | `bert` | ALBERT over the phonemes |
 //! | `predictor` | durations, F0 and energy |
 //! | `text_encoder` | what the decoder is told of the phonemes |
-//! | `lstm`, `blocks` | layers they share |
+//! | `lstm`, `blocks` | layers these share |
+//! | `decoder`, `generator` | from all that to sound, with a gradient for cloning |
+//! | `source`, `stft` | the voice's excitation, spectra of 20 samples |
+//! | `adapters`, `loader` | what cloning changes of the decoder, and where it takes hold |
 //!
 //! Text, sentences and pauses are not known here.
 
+mod adapters;
 mod bert;
 mod blocks;
+mod decoder;
+mod generator;
+mod loader;
 mod lstm;
 mod predictor;
+mod source;
+mod stft;
 mod text_encoder;
 pub mod vocab;
 pub mod voice;
+
+pub use adapters::Adapters;
+pub use decoder::{Decoder, FRAME_SAMPLES, Features, Noise};
 
 use crate::device::Device;
 use crate::error::{ModelError, Result};

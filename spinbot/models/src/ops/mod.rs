@@ -1,0 +1,35 @@
+//! Layers with frozen weights, each computed by one of two sets of operations.
+//!
+//! [`OpSet::Stock`] is made of candle's own operations: it runs on every device and is the reference.
+//! [`OpSet::Fused`] is for the CPU: normalisation, activation, convolution, adapters and residual in one pass
+//! over cache-sized blocks, with a backward that never computes gradients of frozen weights. Both take and give
+//! time-major tensors, `[time, channels]`, and have the same values and gradients up to rounding.
+//!
+//! Which networks exist is not known here.
+
+mod block;
+mod conv;
+mod fused;
+mod gemm;
+mod norm;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
+
+/// Which operations compute a network's layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpSet {
+    /// candle's operations, on any device.
+    Stock,
+    /// Our fused operations, on the CPU only.
+    Fused,
+}
+
+impl OpSet {
+    /// The faster set on that device.
+    pub(crate) fn fastest_on(device: &candle_core::Device) -> OpSet {
+        if device.is_cpu() { OpSet::Fused } else { OpSet::Stock }
+    }
+}

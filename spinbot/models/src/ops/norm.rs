@@ -1,0 +1,51 @@
+//! Adaptive instance normalisation: each channel to mean 0 and variance 1 over the whole time axis, then scaled
+//! and shifted by the style (AdaIN; Huang & Belongie 2017).
+
+use super::simd::{self, Statistics};
+use candle_core::{D, Result, Tensor};
+use rayon::prelude::*;
+
+/// Added to the variance.
+pub(super) const EPSILON: f64 = 1e-5;
+
+/// Rows whose statistics are summed in f32; between blocks they are combined in f64.
+const ROWS: usize = 256;
+
+/// `(1+γ)·(x−μ)/√(σ²+ε) + β` in candle's operations; x is `[time, channels]`, `style` is γ then β, `[2·channels]`.
+pub(crate) fn normalise(x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    let channels = x.dim(D::Minus1)?;
+    let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
+    let variance = centred.sqr()?.mean_keepdim(0)?;
+    let normalised = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
+    let gain = (style.narrow(0, 0, channels)? + 1.0)?;
+    normalised.broadcast_mul(&gain)?.broadcast_add(&style.narrow(0, channels, channels)?)
+}
+
+/// The statistics of each channel of `[time, channels]` values.
+pub(super) fn statistics(x: &[f32], channels: usize) -> Statistics {
+    let blocks: Vec<(Vec<f32>, Vec<f32>, usize)> = x
+        .par_chunks(ROWS * channels)
+        .map(|x| {
+            let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+            simd::moments(x, &mut mean, &mut squares);
+            (mean, squares, x.len() / channels)
+        })
+        .collect();
+    let rows = (x.len() / channels).max(1) as f64;
+    let mut total = vec![0.0_f64; channels];
+    for (mean, _, rows) in &blocks {
+        total.iter_mut().zip(mean).for_each(|(total, mean)| *total += f64::from(*mean) * *rows as f64);
+    }
+    let mean: Vec<f64> = total.iter().map(|total| total / rows).collect();
+    // Chan, Golub & LeVeque: squares within the blocks, plus those between their means.
+    let mut variance = vec![0.0_f64; channels];
+    for (block, squares, rows) in &blocks {
+        for c in 0..channels {
+            variance[c] += f64::from(squares[c]) + *rows as f64 * (f64::from(block[c]) - mean[c]).powi(2);
+        }
+    }
+    Statistics {
+        inverse_deviation: variance.iter().map(|v| (1.0 / (v / rows + EPSILON).sqrt()) as f32).collect(),
+        mean: mean.into_iter().map(|mean| mean as f32).collect(),
+    }
+}

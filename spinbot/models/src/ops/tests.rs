@@ -1,0 +1,1 @@
+//! Stock against fused, forward and backward.
