@@ -8,7 +8,8 @@
 //! - [`Device`]: where it computes;
 //! - [`faces`]: faces and their landmarks;
 //! - [`kokoro`]: speech from phonemes;
-//! - [`listen`]: who speaks, what is said, how clean it is.
+//! - [`listen`]: who speaks, what is said, how clean it is;
+//! - [`cloning`]: a voice that sounds like a given speaker.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -22,6 +23,7 @@
 
 mod added;
 mod archive;
+pub mod cloning;
 mod convert;
 mod device;
 mod embedded;

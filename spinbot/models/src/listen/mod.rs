@@ -7,7 +7,7 @@ mod ge2e;
 mod lstm;
 mod panels;
 mod resample;
-mod spectrogram;
+pub(crate) mod spectrogram;
 mod voiceprint;
 mod weights;
 

@@ -87,6 +87,11 @@ pub(crate) fn hann(length: usize) -> Vec<f64> {
 /// Slaney's mel bands with unit area, [bins, mels] row major: linear to 1 kHz, logarithmic above, as in librosa
 /// and as in the file that OpenAI ships with Whisper.
 pub(crate) fn mel_bank(fft: usize, mels: usize) -> Vec<f32> {
+    mel_bank_at(RATE, fft, mels)
+}
+
+/// The same for sound of another rate, up to half of it.
+pub(crate) fn mel_bank_at(rate: usize, fft: usize, mels: usize) -> Vec<f32> {
     let step = 6.4_f64.ln() / 27.0;
     let mel_of = |hertz: f64| match hertz < 1000.0 {
         true => hertz * 3.0 / 200.0,
@@ -96,11 +101,11 @@ pub(crate) fn mel_bank(fft: usize, mels: usize) -> Vec<f32> {
         true => mel * 200.0 / 3.0,
         false => 1000.0 * (step * (mel - 15.0)).exp(),
     };
-    let highest = mel_of(RATE as f64 / 2.0);
+    let highest = mel_of(rate as f64 / 2.0);
     let edges: Vec<f64> = (0..mels + 2).map(|n| hertz_of(highest * n as f64 / (mels + 1) as f64)).collect();
     (0..=fft / 2)
         .flat_map(|bin| {
-            let hertz = bin as f64 * RATE as f64 / fft as f64;
+            let hertz = bin as f64 * rate as f64 / fft as f64;
             edges.windows(3).map(move |edges| {
                 let rising = (hertz - edges[0]) / (edges[1] - edges[0]);
                 let falling = (edges[2] - hertz) / (edges[2] - edges[1]);
