@@ -6,10 +6,10 @@
 //! voice's.
 
 use super::adam::Adam;
-use super::{Pitch, SOUND, StepReport};
+use super::{SOUND, StepReport};
 use crate::error::{ModelError, Result};
 use crate::kokoro::voice::{STOCK, STYLE, StockVoices, VoicePack};
-use crate::kokoro::{Decoder, Features, Kokoro, Noise};
+use crate::kokoro::{Decoder, Features, Kokoro, Noise, Pitch};
 use crate::listen::{SpeakerEncoder, Voiceprint};
 use candle_core::{DType, Tensor, Var};
 use rand::{Rng, SeedableRng};

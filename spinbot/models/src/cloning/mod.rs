@@ -8,7 +8,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `pitch` | the speaker's pitch, laid over the stock voice's melody |
 //! | `inversion` | the first stage |
 //! | `alignment`, `loss`, `adaptation` | the second: durations from the recording, how far two sounds are apart |
 //!
@@ -19,11 +18,9 @@ mod adam;
 mod alignment;
 mod inversion;
 mod loss;
-mod pitch;
 
 pub use adaptation::{Adaptation, Lesson, adapt, lesson};
 pub use inversion::{Inversion, invert, style_spread};
-pub use pitch::Pitch;
 
 use crate::kokoro::voice::{ROWS, STYLE, VoicePack};
 use crate::Result;

@@ -7,7 +7,9 @@
 //! | file | what |
 //! |---|---|
 //! | [`vocab`] | phonemes to token ids |
-//! | [`voice`] | voice packs, their styles, blends |
+//! | [`voice`] | voice packs, their styles, the stock ones |
+//! | `pitch` | how high a voice speaks, laid over another's melody |
+//! | `voice_file` | a whole voice as one file, and blends of voices |
 //! | `bert` | ALBERT over the phonemes |
 //! | `predictor` | durations, F0 and energy |
 //! | `text_encoder` | what the decoder is told of the phonemes |
@@ -25,15 +27,19 @@ mod decoder;
 mod generator;
 mod loader;
 mod lstm;
+mod pitch;
 mod predictor;
 mod source;
 mod stft;
 mod text_encoder;
 pub mod vocab;
 pub mod voice;
+mod voice_file;
 
 pub use adapters::Adapters;
 pub use decoder::{Decoder, FRAME_SAMPLES, Features, Noise};
+pub use pitch::Pitch;
+pub use voice_file::Voice;
 
 use crate::device::Device;
 use crate::error::{ModelError, Result};

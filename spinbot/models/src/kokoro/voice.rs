@@ -1,4 +1,4 @@
-//! Voices: packs of styles, the 28 stock ones, and blends of them.
+//! Voices: packs of styles, and the 28 stock ones.
 //!
 //! A style is 256 numbers: the first 128 are how the voice sounds (for the decoder), the last 128 how it speaks
 //! (for the predictor). A pack holds one for each length of text.
@@ -6,8 +6,8 @@
 use crate::error::{ModelError, Result};
 use crate::store::Store;
 use crate::tensor_file::TensorFile;
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// The stock voices' id in the manifest.
 pub const MODEL: &str = "kokoro-voices";
@@ -15,8 +15,6 @@ pub const MODEL: &str = "kokoro-voices";
 pub const STYLE: usize = 256;
 /// Styles in a pack.
 pub const ROWS: usize = 510;
-/// The most voices in one blend.
-const MAX_PARTS: usize = 16;
 
 /// Whether a stock voice is a woman's or a man's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +26,13 @@ pub enum Sex {
 }
 
 /// Which English a stock voice speaks, and which phonemes it therefore expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Accent {
     /// General American.
+    #[serde(rename = "us")]
     American,
     /// British.
+    #[serde(rename = "uk")]
     British,
 }
 
@@ -152,7 +152,7 @@ impl VoicePack {
     }
 
     /// The weighted mean of some packs; the weights are divided by their sum.
-    fn mean<'a>(packs: impl Iterator<Item = (&'a VoicePack, f32)> + Clone) -> VoicePack {
+    pub(super) fn mean<'a>(packs: impl Iterator<Item = (&'a VoicePack, f32)> + Clone) -> VoicePack {
         let whole: f32 = packs.clone().map(|(_, weight)| weight).sum();
         let mut styles = vec![0.0; ROWS * STYLE];
         for (pack, weight) in packs {
@@ -191,80 +191,6 @@ impl StockVoices {
     }
 }
 
-/// One or more voices by name with their weights, as people write it: `af_heart`, `af_heart+am_echo`,
-/// `af_heart:0.6+am_echo:0.4`. A weight that is left out is 1.
-///
-/// ```
-/// let blend: spinbot_models::kokoro::voice::Blend = "af_heart:0.6 + am_echo:0.4".parse()?;
-/// assert_eq!(blend.parts()[1], ("am_echo".to_owned(), 0.4));
-/// assert_eq!(blend.to_string(), "af_heart:0.6+am_echo:0.4");
-/// # Ok::<(), spinbot_models::ModelError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Blend(Vec<(String, f32)>);
-
-impl Blend {
-    /// Names and weights; the weights are positive, but need not sum to 1.
-    pub fn parts(&self) -> &[(String, f32)] {
-        &self.0
-    }
-
-    /// The voice itself: the mean of the packs that `pack` finds for the names, by weight. A single voice comes
-    /// out as it is.
-    ///
-    /// # Errors
-    /// What `pack` returns.
-    pub fn mix<E>(&self, mut pack: impl FnMut(&str) -> Result<VoicePack, E>) -> Result<VoicePack, E> {
-        if let [(name, _)] = &self.0[..] {
-            return pack(name);
-        }
-        let packs = self.0.iter().map(|(name, weight)| Ok((pack(name)?, *weight)));
-        let packs = packs.collect::<Result<Vec<_>, E>>()?;
-        Ok(VoicePack::mean(packs.iter().map(|(pack, weight)| (pack, *weight))))
-    }
-}
-
-impl FromStr for Blend {
-    type Err = ModelError;
-
-    fn from_str(given: &str) -> Result<Self> {
-        let refuse = |reason: String| ModelError::Voice {
-            given: given.to_owned(),
-            reason,
-            advice: "write one voice as `af_heart`, several as `af_heart:0.6+am_echo:0.4`".into(),
-        };
-        let part = |part: &str| {
-            let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
-            let (name, weight) = (name.trim(), weight.trim());
-            if name.is_empty() {
-                return Err(refuse("a name is missing".into()));
-            }
-            // Sums of such weights stay finite and shares of them above zero.
-            let parsed = weight.parse().ok().filter(|weight| (1e-6..=1e6).contains(weight));
-            let weight = parsed.ok_or_else(|| refuse(format!("`{weight}` is no weight")))?;
-            Ok((name.to_owned(), weight))
-        };
-        let parts = given.split('+').map(part).collect::<Result<Vec<_>>>()?;
-        if parts.len() > MAX_PARTS {
-            return Err(refuse(format!("{} voices are more than {MAX_PARTS}", parts.len())));
-        }
-        Ok(Blend(parts))
-    }
-}
-
-impl fmt::Display for Blend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [(name, _)] = &self.0[..] {
-            return f.write_str(name);
-        }
-        for (n, (name, weight)) in self.0.iter().enumerate() {
-            let plus = if n == 0 { "" } else { "+" };
-            write!(f, "{plus}{name}:{weight}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -297,32 +223,5 @@ mod tests {
         }
         assert!(VoicePack::new(vec![0.0; 12]).unwrap_err().to_string().contains("it has 12 numbers"));
         assert!(VoicePack::uniform(&[f32::NAN; STYLE]).unwrap_err().to_string().contains("not finite"));
-    }
-
-    #[test]
-    fn a_blend_is_the_mean_of_its_voices_by_weight() {
-        let known = |name: &str| match name {
-            "a" => Ok(pack(1.0)),
-            "b" => Ok(pack(3.0)),
-            other => Err(other.to_owned()),
-        };
-        for (written, value) in [
-            ("a", 1.0),
-            ("b:7", 3.0),
-            ("a+b", 2.0),
-            ("a:3+b:1", 1.5),
-            ("a: 0.25 + b :0.75", 2.5),
-            ("b+b", 3.0),
-        ] {
-            let blend: Blend = written.parse().unwrap();
-            assert_eq!(blend.mix(known).unwrap(), pack(value), "{written}");
-            assert_eq!(blend.to_string().parse::<Blend>().unwrap().mix(known).unwrap(), pack(value));
-        }
-        assert_eq!("a+c".parse::<Blend>().unwrap().mix(known).unwrap_err(), "c");
-        for written in ["", "+", "a+", "a:", "a:x", "a:0", "a:-1", "a:nan", "a:inf", ":1", "a:1:2"] {
-            let error = written.parse::<Blend>().unwrap_err();
-            assert!(error.help().unwrap().contains("af_heart:0.6+am_echo:0.4"), "{written}: {error}");
-        }
-        assert!(vec!["a"; 17].join("+").parse::<Blend>().is_err());
     }
 }

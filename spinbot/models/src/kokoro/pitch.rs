@@ -1,5 +1,7 @@
 //! How high a speaker speaks and how much the melody moves: taken from a recording, given to a synthesis.
 
+use serde::{Deserialize, Serialize};
+
 /// F0 below this is no voice, in Hz; Kokoro writes up to 10 where there is none.
 const VOICED: f32 = 50.0;
 /// Voiced values a mean is believed of.
@@ -8,7 +10,7 @@ const FEWEST: usize = 5;
 const STRETCH: (f32, f32) = (0.6, 1.3);
 
 /// Mean and standard deviation of the natural logarithm of F0 in Hz.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pitch {
     /// Mean of ln Hz: 4.8 is 121 Hz.
     pub mean: f32,
