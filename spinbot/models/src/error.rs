@@ -132,6 +132,9 @@ pub enum ModelError {
         /// The picture's height.
         height: u32,
     },
+    /// A request to pocket-tts that cannot be met.
+    #[error(transparent)]
+    Pocket(#[from] crate::pocket::PocketError),
     /// A tensor operation failed.
     #[error("{doing} failed in the tensor library: {source}")]
     Tensor {
@@ -175,6 +178,7 @@ impl ModelError {
             ModelError::Format { convert, .. } => Some(convert.clone()),
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
             ModelError::Device { advice, .. } => Some(advice.clone()),
+            ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }
             | ModelError::Listing { .. }

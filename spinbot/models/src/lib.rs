@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces and their landmarks.
+//! - [`faces`]: faces and their landmarks;
+//! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -28,6 +29,7 @@ pub mod faces;
 mod fetch;
 mod hash;
 pub mod manifest;
+pub mod pocket;
 mod store;
 
 pub use added::AddedModel;
