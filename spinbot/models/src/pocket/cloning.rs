@@ -42,6 +42,8 @@ impl Cloner {
     ) -> Result<std::result::Result<Cloner, String>> {
         for prefix in PREFIXES {
             if !w.names().any(|name| name.starts_with(prefix)) {
+                // The rest of the encoder, if there is one, is of no use.
+                PREFIXES.iter().for_each(|prefix| w.pass_over(prefix));
                 return Ok(Err(format!("the file holds no `{}`", prefix.trim_end_matches('.'))));
             }
         }

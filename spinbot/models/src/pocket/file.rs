@@ -207,6 +207,12 @@ impl<'a> Tensors<'a> {
             .map_err(ModelError::tensor("loading weights"))
     }
 
+    /// Leaves what begins so unread, as if it had been asked for.
+    pub(super) fn pass_over(&self, prefix: &str) {
+        let names = self.names().filter(|name| name.starts_with(prefix)).map(str::to_owned);
+        self.taken.borrow_mut().extend(names);
+    }
+
     /// Refuses when the file holds a tensor that nothing has asked for: then it is of another architecture, and what
     /// was left out would be missed in the sound.
     pub(super) fn all_taken(&self) -> Result<()> {
@@ -220,4 +226,43 @@ impl<'a> Tensors<'a> {
 /// The error for a file that is not what it should be.
 pub(super) fn refuse(reason: String) -> ModelError {
     ModelError::Weights { model: MODEL.into(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn headers_that_lie_are_refused_before_anything_is_allocated() {
+        let file = |header: &str, data: usize| {
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend_from_slice(header.as_bytes());
+            bytes.resize(bytes.len() + data, 0);
+            bytes
+        };
+        let tensor = |shape: &str, from: u64, to: u64| {
+            format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
+        };
+        let long = u64::MAX.to_le_bytes().to_vec();
+        let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+        for (bytes, expected) in [
+            (vec![1, 2, 3], "no safetensors header"),
+            (long, "is not believed"),
+            (file("{}", 0)[..9].to_vec(), "is not believed"),
+            (file("not json", 0), "its header is no listing"),
+            (file(r#"{"a":1}"#, 0), "`a` is no tensor"),
+            (file(&tensor("[1]", 0, 8), 8), "which its shape denies"),
+            (file(&tensor("[1]", 4, 8), 4), "which its shape denies"),
+            (file(&tensor("[1]", 8, 4), 8), "which its shape denies"),
+            (file(&tensor("[4294967296,4294967296]", 0, 4), 4), "which its shape denies"),
+            (file(twice, 4), "its tensors overlap"),
+            (file(r#"{"__metadata__":[1]}"#, 0), "its metadata is no list"),
+        ] {
+            let sentence = Tensors::from_bytes(&bytes, &Device::Cpu).map(|_| ()).unwrap_err().to_string();
+            assert!(sentence.contains(expected), "{sentence}");
+        }
+        let fine = file(&tensor("[1]", 0, 4), 4);
+        assert_eq!(Tensors::from_bytes(&fine, &Device::Cpu).unwrap().shape("a"), Some(&[1][..]));
+    }
 }

@@ -14,6 +14,24 @@
 //! There is no timing of words: the model says nothing of where in its audio a word lies. Lip sync of this tier is
 //! driven from the audio.
 //!
+//! ```no_run
+//! use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage, PocketOptions};
+//! use spinbot_models::{Device, DeviceChoice};
+//! use std::ops::ControlFlow;
+//!
+//! let files = PocketFiles::beside("english/model.safetensors".as_ref())?;
+//! let device = Device::open(DeviceChoice::Cpu)?;
+//! let pocket = Pocket::load(&files, PocketLanguage::English, &device)?;
+//! let voice = pocket.voice("english/embeddings/alba.safetensors".as_ref())?;
+//! let speech = pocket.speak("Hello!", &voice, &PocketOptions::default(), &mut |chunk| {
+//!     // 24 kHz mono, as soon as it is there.
+//!     let _ = chunk.samples;
+//!     ControlFlow::Continue(())
+//! })?;
+//! assert!(!speech.stopped);
+//! # Ok::<(), spinbot_models::ModelError>(())
+//! ```
+//!
 //! Here live the network, its files and its text rules. What does not belong here: reading and resampling of sound
 //! files, loudness, consent.
 

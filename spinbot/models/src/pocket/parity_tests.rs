@@ -27,7 +27,7 @@ const FULL: PocketTraits = PocketTraits {
     dashes_as_commas: false,
 };
 const SMALL: PocketTraits = PocketTraits { head: 8, decoder_head: 4, decoder_context: 10, ..FULL };
-const MODELS: [(&str, PocketTraits, &str); 2] =
+pub(super) const MODELS: [(&str, PocketTraits, &str); 2] =
     [("full", FULL, "tokenizer.json"), ("small", SMALL, "tokenizer.model")];
 const TOLERANCE: f32 = 1e-4;
 
@@ -55,8 +55,6 @@ fn hold(what: &str, got: &Tensor, expected: &Tensor) {
 fn hold_values(what: &str, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{what}: length");
     let apart = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    let peak = expected.iter().fold(0.0_f32, |peak, x| peak.max(x.abs()));
-    println!("{what}: {apart:.2e} apart at a peak of {peak:.2}");
     assert!(got.iter().all(|x| x.is_finite()) && apart <= TOLERANCE, "{what}: {apart:e} apart");
 }
 

@@ -75,7 +75,7 @@ impl Transformer {
         let fits = |n: usize| n > 0 && n.is_multiple_of(head);
         if context == Some(0)
             || head == 0
-            || head % 2 != 0
+            || !head.is_multiple_of(2)
             || !fits(query)
             || !fits(key)
             || query % key != 0
@@ -84,6 +84,9 @@ impl Transformer {
             return Err(refuse(format!(
                 "`{first}.self_attn` has {query} query and {rows} projected values, which heads of {head} do not fit"
             )));
+        }
+        if count == 0 {
+            return Err(refuse(format!("`{first}.norm1.weight` is missing")));
         }
         let widths = Widths { query, key };
         let layers = (0..count).map(|n| Layer::load(w, &format!("{prefix}.layers.{n}"), width, widths));
