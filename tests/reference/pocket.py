@@ -2,7 +2,7 @@
 
     python pocket.py pocket/
 
-Needs the PyPI packages pocket-tts 4.0.1 (MIT; the code, it carries no weights) and what it imports: torch, safetensors,
+Needs Python 3.11 and the PyPI packages pocket-tts 4.0.1 (MIT; the code, it carries no weights) and what it imports: torch, safetensors,
 sentencepiece, tokenizers. Every number comes out of the package's own modules; the port shares nothing with it.
 
 Two models are built, so that every branch of the architecture occurs:
@@ -15,6 +15,7 @@ For each: `NAME.safetensors` (weights, in the layout of the releases) and `NAME_
 `tokenizer.model`, `tokenizer.json` and `text.json` hold the text side.
 """
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -138,6 +139,8 @@ def build(config, dtype, generator):
     model.flow_lm.speaker_proj_weight = torch.nn.Parameter(torch.zeros(config.flow_lm.transformer.d_model, width))
     model.mimi = build_mimi(config.mimi)
     model.eval()
+    # Else as many frames are decoded together as happen to wait, and the last digits differ from run to run.
+    model.max_decoder_frames_per_call = 1
     stamp_state_names(model)
     randomise(model, dtype, generator)
     return model
@@ -282,15 +285,15 @@ def text_cases(model_tokenizer, json_tokenizer):
 
 
 def train_tokenizer(folder):
-    rules = folder / "rules.tsv"
-    rules.write_text("FB01\t66 69\nFF01\t21\n")
-    corpus = folder / "corpus.txt"
-    corpus.write_text("\n".join(CORPUS))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(folder / "tokenizer"), vocab_size=330, model_type="unigram",
-        byte_fallback=True, hard_vocab_limit=False, normalization_rule_tsv=str(rules), character_coverage=1.0,
-        num_threads=1, minloglevel=2,
-    )  # fmt: skip
+    (folder / "rules.tsv").write_text("FB01\t66 69\nFF01\t21\n")
+    (folder / "corpus.txt").write_text("\n".join(CORPUS))
+    # The model keeps the names it was trained with: relative ones, so that no folder of a machine gets into it.
+    with contextlib.chdir(folder):
+        sentencepiece.SentencePieceTrainer.train(
+            input="corpus.txt", model_prefix="tokenizer", vocab_size=330, model_type="unigram", byte_fallback=True,
+            hard_vocab_limit=False, normalization_rule_tsv="rules.tsv", character_coverage=1.0, num_threads=1,
+            minloglevel=2,
+        )  # fmt: skip
     sp = sentencepiece.SentencePieceProcessor(str(folder / "tokenizer.model"))
     vocab = [(sp.id_to_piece(n), sp.get_score(n)) for n in range(sp.vocab_size())]
     tok = tokenizers.Tokenizer(tokenizers.models.Unigram(vocab, sp.unk_id(), byte_fallback=True))
