@@ -29,8 +29,8 @@ impl PocketVoice {
         self.cache.position
     }
 
-    /// The voice as safetensors: `transformer.layers.N.self_attn/cache` f32 [2, 1, positions, heads, head] and
-    /// `.../offset` i64 [1], and in the metadata which weights it belongs to.
+    /// The voice as safetensors: `transformer.layers.N.self_attn/cache` f32 `[2, 1, positions, heads, head]`
+    /// and `.../offset` i64 `[1]`, and in the metadata which weights it belongs to.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] when the values cannot be brought back from the device.
