@@ -156,6 +156,9 @@ pub enum ModelError {
         /// What to give instead.
         advice: String,
     },
+    /// A request to pocket-tts that cannot be met.
+    #[error(transparent)]
+    Pocket(#[from] crate::pocket::PocketError),
     /// A tensor operation failed.
     #[error("{doing} failed in the tensor library: {source}")]
     Tensor {
@@ -201,6 +204,7 @@ impl ModelError {
             ModelError::Device { advice, .. }
             | ModelError::Voice { advice, .. }
             | ModelError::Sound { advice, .. } => Some(advice.clone()),
+            ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }
             | ModelError::Listing { .. }

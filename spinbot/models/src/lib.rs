@@ -9,7 +9,8 @@
 //! - [`faces`]: faces and their landmarks;
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
-//! - [`cloning`]: a voice that sounds like a given speaker.
+//! - [`cloning`]: a voice that sounds like a given speaker;
+//! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -35,6 +36,7 @@ pub mod kokoro;
 pub mod listen;
 pub mod manifest;
 mod ops;
+pub mod pocket;
 mod store;
 mod tensor_file;
 
