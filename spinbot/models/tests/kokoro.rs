@@ -41,8 +41,9 @@ fn kokoro() -> &'static Kokoro {
     KOKORO.get_or_init(|| Kokoro::load(&store(), &Device::cpu()).expect(common::FETCH))
 }
 
-fn voices() -> StockVoices {
-    StockVoices::open(&store()).expect(common::FETCH)
+fn voices() -> &'static StockVoices {
+    static VOICES: OnceLock<StockVoices> = OnceLock::new();
+    VOICES.get_or_init(|| StockVoices::open(&store()).expect(common::FETCH))
 }
 
 fn say(phonemes: &str, voice: &str, speed: f32) -> Prosody {

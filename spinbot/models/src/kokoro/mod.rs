@@ -11,12 +11,13 @@
 //! | `bert` | ALBERT over the phonemes |
 //! | `predictor` | durations, F0 and energy |
 //! | `text_encoder` | what the decoder is told of the phonemes |
-//! | `lstm`, `blocks` | layers they share |
+//! | `lstm`, `blocks`, `exp` | layers they share |
 //!
 //! Text, sentences and pauses are not known here.
 
 mod bert;
 mod blocks;
+mod exp;
 mod lstm;
 mod predictor;
 mod text_encoder;
