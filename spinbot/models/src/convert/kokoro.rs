@@ -185,3 +185,94 @@ fn input_forget_cell_output(values: &[f32]) -> Vec<f32> {
 fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::onnx::tests::{model, tensor};
+    use super::*;
+
+    const FLOAT: u64 = 1;
+    const INT8: u64 = 3;
+
+    fn floats(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+        values.into_iter().flat_map(f32::to_le_bytes).collect()
+    }
+
+    /// An LSTM of two units and one input, a matrix, and f32 under their modules' names.
+    fn file() -> Vec<u8> {
+        let count = |n: u8| (0..n).collect::<Vec<_>>();
+        model(&[
+            tensor("x_quantized", &[2, 1, 8], INT8, 9, &count(16)),
+            tensor("x_scale", &[2], FLOAT, 9, &floats([1.0, 2.0])),
+            tensor("h_quantized", &[2, 2, 8], INT8, 9, &count(32)),
+            tensor("h_scale", &[2], FLOAT, 9, &floats([1.0, 1.0])),
+            tensor("zeros", &[2], INT8, 9, &[0, 1]),
+            tensor("biases", &[2, 16], FLOAT, 9, &floats((0..32).map(|n| n as f32))),
+            tensor("m_quantized", &[2, 3], INT8, 9, &count(6)),
+            tensor("m_scale", &[3], FLOAT, 9, &floats([1.0, 10.0, 100.0])),
+            tensor("m_zero_point", &[3], INT8, 9, &[0, 0, 0]),
+            tensor("encoder.a.bias", &[2], FLOAT, 9, &floats([7.0, 8.0])),
+            tensor("decoder.decoder.b", &[1], FLOAT, 9, &floats([9.0])),
+            tensor("decoder.decoder.generator.stft.istft.basis", &[1], FLOAT, 9, &floats([0.0])),
+            tensor("onnx::Slice_579", &[1], FLOAT, 9, &floats([0.0])),
+        ])
+    }
+
+    #[test]
+    fn gates_are_reordered_matrices_turned_and_named_floats_taken() {
+        let recipe = "# a comment\nlstm\tl\tx_quantized\th_quantized\tbiases\tzeros\tzeros\n\
+                      transpose\tm\tm_quantized\tm_zero_point\n";
+        let converted = convert(&file(), recipe).unwrap();
+        let converted = safetensors::SafeTensors::deserialize(&converted).unwrap();
+        for (name, shape, values) in [
+            ("a.bias", vec![2], vec![7.0, 8.0]),
+            ("decoder.b", vec![1], vec![9.0]),
+            ("m", vec![3, 2], vec![0.0, 3.0, 10.0, 40.0, 200.0, 500.0]),
+            // Gates i, o, f, c of two units each become i, f, c, o; the second direction has zero point 1, scale 2.
+            ("l.weight_ih_l0", vec![8, 1], vec![0.0, 1.0, 4.0, 5.0, 6.0, 7.0, 2.0, 3.0]),
+            ("l.weight_ih_l0_reverse", vec![8, 1], vec![14.0, 16.0, 22.0, 24.0, 26.0, 28.0, 18.0, 20.0]),
+            (
+                "l.weight_hh_l0",
+                vec![8, 2],
+                vec![0., 8., 1., 9., 4., 12., 5., 13., 6., 14., 7., 15., 2., 10., 3., 11.],
+            ),
+            ("l.bias_ih_l0", vec![8], vec![0., 1., 4., 5., 6., 7., 2., 3.]),
+            ("l.bias_hh_l0_reverse", vec![8], vec![24., 25., 28., 29., 30., 31., 26., 27.]),
+        ] {
+            let tensor = converted.tensor(name).unwrap();
+            assert_eq!((tensor.shape(), tensor.data()), (&shape[..], &floats(values)[..]), "{name}");
+        }
+        assert_eq!(converted.len(), 3 + 8);
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_the_recipe_is_refused_with_a_reason() {
+        for (recipe, reason) in [
+            ("as-is\tt\tnowhere", "no initialiser `nowhere`"),
+            ("as-is\tt\tbiases\tzeros", "`biases` has no scale"),
+            ("as-is\tt\tm_quantized", "expected float"),
+            ("as-is\tt\tm_quantized\tm_zero_point", "3 values for 2 places"),
+            ("as-is\tt\tm_quantized\tbiases", "expected 8-bit"),
+            ("transpose\tt\tx_quantized\tzeros", "has shape [2, 1, 8]"),
+            ("lstm\tl\tm_quantized\th_quantized\tbiases\tzeros\tzeros", "has shape [2, 3]"),
+            ("as-is\ta.bias\tbiases", "two initialisers would become `a.bias`"),
+            ("turn\tt\tbiases", "is not understood"),
+        ] {
+            let error = convert(&file(), recipe).unwrap_err();
+            assert!(error.contains(reason), "{recipe}: {error}");
+        }
+        assert!(weights(vec![b"\x0a".to_vec()]).unwrap_err().contains("cut short"));
+    }
+
+    #[test]
+    fn packs_become_tensors_named_like_their_files() {
+        let pack = vec![0; 510 * 256 * 4];
+        let file = voices([("package/voices/af_heart.bin", &pack)].into_iter()).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(file.tensor("af_heart").unwrap().shape(), [510, 256]);
+        let short = pack[1..].to_vec();
+        assert!(voices([("a/b.bin", &short)].into_iter()).unwrap_err().contains("522239 bytes"));
+        assert!(voices([("a/b.pt", &pack)].into_iter()).unwrap_err().contains("not named like"));
+    }
+}

@@ -1,6 +1,7 @@
 //! PL-BERT: an ALBERT (Lan et al. 2020) over the phonemes, one layer of 768 applied twelve times.
 
 use super::blocks::{LayerNorm, Linear};
+use super::exp::gelu;
 use crate::error::{ModelError, Result};
 use crate::tensor_file::TensorFile;
 use candle_core::{D, IndexOp, Tensor};
@@ -78,7 +79,7 @@ impl Bert {
         let mut x = self.widen.forward(&self.embedding_norm.forward(&x)?)?;
         for _ in 0..LAYERS {
             x = self.attention_norm.forward(&(&x + self.attention(&x)?)?)?;
-            let inner = self.inner.forward(&x)?.gelu()?;
+            let inner = gelu(&self.inner.forward(&x)?)?;
             x = self.norm.forward(&(&x + self.outer.forward(&inner)?)?)?;
         }
         Ok(x)

@@ -4,6 +4,7 @@
 //! recurrent weights with the last state, step after step: the CPU has its own loop for that, other devices use
 //! stock operations.
 
+use super::exp::{sigmoid, tanh, wide};
 use crate::error::{ModelError, Result};
 use crate::tensor_file::TensorFile;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
@@ -122,19 +123,7 @@ impl Packed {
 
     /// The states of one direction, [time, HIDDEN], from rows of gates of which `offset` is the first of its own.
     fn run(&self, gates: &[f32], offset: usize, backward: bool) -> Vec<f32> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            /// [`steps`], compiled for processors that have AVX2 and FMA.
-            #[target_feature(enable = "avx2,fma")]
-            fn steps_avx2(weights: &[f32], gates: &[f32], offset: usize, backward: bool) -> Vec<f32> {
-                steps::<true>(weights, gates, offset, backward)
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has both features, which was just asked.
-                return unsafe { steps_avx2(&self.0, gates, offset, backward) };
-            }
-        }
-        steps::<{ cfg!(target_arch = "aarch64") }>(&self.0, gates, offset, backward)
+        wide!(steps(weights: &[f32] = &self.0, gates: &[f32] = gates, offset: usize = offset, backward: bool = backward) -> Vec<f32>)
     }
 }
 
@@ -172,33 +161,6 @@ fn steps<const FUSED: bool>(weights: &[f32], gates: &[f32], offset: usize, backw
         states[t * HIDDEN..][..HIDDEN].copy_from_slice(&state);
     }
     states
-}
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    1.0 - 2.0 / (1.0 + exp(2.0 * x))
-}
-
-/// e^x to 1e-7 relative, without branches or calls so that the compiler makes vectors of it; x beyond +-87 counts
-/// as +-87. e^x = 2^n e^r with n an integer and |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    /// Adding 1.5 x 2^23 rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts, the first with few enough bits that n times it is exact.
-    const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    let x = x.clamp(-87.0, 87.0);
-    let rounded = x * std::f32::consts::LOG2_E + ROUND;
-    let n = rounded - ROUND;
-    let r = x - n * LN2[0] - n * LN2[1];
-    let terms = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0_f32];
-    let power = terms.into_iter().fold(1.0 / 5040.0, |sum, term| sum * r + term);
-    power * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
 }
 
 /// The CPU's loop over [time, 2 x GATES] gates, as an operation.
@@ -252,16 +214,5 @@ mod tests {
                 (fast - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
             assert!(apart < 2e-6, "{time} steps: {apart}");
         }
-    }
-
-    #[test]
-    fn the_fast_exponential_is_right_to_the_last_bits() {
-        for n in -8700..=8700 {
-            let x = n as f32 / 100.0;
-            let off = f64::from(exp(x)) / f64::from(x).exp() - 1.0;
-            assert!(off.abs() < 2.5e-7, "exp({x}) is off by {off}");
-        }
-        assert_eq!((sigmoid(f32::MAX), sigmoid(-f32::MAX)), (1.0, 1.0 / (1.0 + exp(87.0))));
-        assert_eq!((tanh(f32::MAX), tanh(-f32::MAX)), (1.0, -1.0));
     }
 }

@@ -13,7 +13,7 @@
 //! | `bert` | ALBERT over the phonemes |
 //! | `predictor` | durations, F0 and energy |
 //! | `text_encoder` | what the decoder is told of the phonemes |
-//! | `lstm`, `blocks` | layers these share |
+//! | `lstm`, `blocks`, `exp` | layers these share |
 //! | `decoder`, `generator` | from all that to sound, with a gradient for cloning |
 //! | `source`, `stft` | the voice's excitation, spectra of 20 samples |
 //! | `adapters`, `loader` | what cloning changes of the decoder, and where it takes hold |
@@ -24,6 +24,7 @@ mod adapters;
 mod bert;
 mod blocks;
 mod decoder;
+mod exp;
 mod generator;
 mod loader;
 mod lstm;
@@ -149,5 +150,56 @@ impl Kokoro {
         let (f0, energy) = self.predictor.f0_and_energy(&encoded.index_select(&frames, 0)?, &style)?;
         let asr = self.text_encoder.forward(&ids)?.index_select(&frames, 0)?;
         Ok(Prosody { durations, asr, f0, energy })
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Held against `tests/reference/kokoro.py`; what the public interface gives is in `tests/kokoro.rs`.
+    #[test]
+    fn the_states_between_the_layers_equal_onnxruntimes() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference");
+        let cases = std::fs::read(folder.join("kokoro.json")).unwrap();
+        let cases: Vec<serde_json::Value> = serde_json::from_slice(&cases).unwrap();
+        let reference = candle_core::Device::Cpu;
+        let reference =
+            candle_core::safetensors::load(folder.join("kokoro.safetensors"), &reference).unwrap();
+        let store = Store::open(common::cache_dir()).unwrap();
+        let network = Kokoro::load(&store, &Device::cpu()).expect(common::FETCH);
+        let voices = voice::StockVoices::open(&store).expect(common::FETCH);
+        let mut held = 0;
+        for case in cases.iter().filter(|case| case["states"].is_string()) {
+            let tokens = vocab::encode(case["phonemes"].as_str().unwrap());
+            let pack = voices.pack(case["voice"].as_str().unwrap()).unwrap();
+            let style = Tensor::new(&pack.style(tokens.places.len())[128..], &network.device).unwrap();
+            let ids = Tensor::new(tokens.ids, &network.device).unwrap();
+            let bert = network.bert.forward(&ids).unwrap();
+            let narrowed = network.predictor.narrowed(&bert).unwrap();
+            let encoded = network.predictor.encode(&bert, &style.unsqueeze(0).unwrap()).unwrap();
+            let durations = case["durations"].as_array().unwrap().iter().enumerate();
+            let frames = durations
+                .flat_map(|(n, frames)| std::iter::repeat_n(n as u32, frames.as_u64().unwrap() as usize));
+            let frames = Tensor::from_iter(frames, &network.device).unwrap();
+            let repeated = encoded.index_select(&frames, 0).unwrap();
+            for (name, got) in [("bert", bert), ("d_en", narrowed), ("en", repeated)] {
+                let got: Vec<f32> = got.flatten_all().unwrap().to_vec1().unwrap();
+                let expected = &reference[&format!("{}{name}", case["states"].as_str().unwrap())];
+                let expected: Vec<f32> = expected.to_vec1().unwrap();
+                assert_eq!(got.len().div_ceil(53), expected.len(), "{name}");
+                let squared = |sum: f32, value: f32| sum + value * value;
+                let off = got.iter().step_by(53).zip(&expected).map(|(a, b)| a - b).fold(0.0, squared);
+                let apart = (off / expected.iter().copied().fold(0.0, squared)).sqrt();
+                assert!(apart < 1e-5, "{name} is {apart:e} apart");
+                held += 1;
+            }
+        }
+        assert_eq!(held, 6);
     }
 }

@@ -52,9 +52,14 @@ impl Predictor {
         })
     }
 
+    /// BERT's [L, 768] -> [L, 512].
+    pub(super) fn narrowed(&self, bert: &Tensor) -> candle_core::Result<Tensor> {
+        self.narrow.forward(bert)
+    }
+
     /// BERT's [L, 768] and a style [1, 128] -> [L, 640], whose last 128 are the style.
     pub(super) fn encode(&self, bert: &Tensor, style: &Tensor) -> candle_core::Result<Tensor> {
-        let mut x = self.narrow.forward(bert)?;
+        let mut x = self.narrowed(bert)?;
         let tokens = x.dim(0)?;
         let everywhere = style.broadcast_as((tokens, STYLE))?.contiguous()?;
         let plain = LayerNorm::plain(WIDTH, EPSILON as f32, style.device())?;

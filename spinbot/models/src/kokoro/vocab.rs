@@ -73,8 +73,10 @@ mod tests {
         let mut ids: Vec<_> = IDS.iter().map(|(_, id)| *id).collect();
         let mut phonemes: Vec<_> = IDS.iter().map(|(phoneme, _)| *phoneme).collect();
         assert!(ids.iter().all(|id| (1..SIZE).contains(id)));
-        (ids.sort_unstable(), phonemes.sort_unstable());
-        (ids.dedup(), phonemes.dedup());
+        ids.sort_unstable();
+        phonemes.sort_unstable();
+        ids.dedup();
+        phonemes.dedup();
         assert_eq!((ids.len(), phonemes.len()), (IDS.len(), IDS.len()));
     }
 
