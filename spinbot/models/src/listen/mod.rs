@@ -3,6 +3,9 @@
 //! Everything takes one channel of f32 samples between -1 and 1 at 16 kHz ([`SAMPLE_RATE`]) unless it says
 //! otherwise; reading files and resampling is the caller's.
 
+mod conv;
+mod dnsmos;
+mod dvector;
 mod ge2e;
 mod lstm;
 mod panels;
@@ -11,6 +14,8 @@ mod spectrogram;
 mod voiceprint;
 mod weights;
 
+pub use dnsmos::{Dnsmos, Quality};
+pub use dvector::VoiceJudge;
 pub use ge2e::{SpeakerEncoder, raise_quiet};
 pub use voiceprint::{Voiceprint, mean_voiceprint};
 

@@ -1,5 +1,6 @@
 //! Reading a network's safetensors by name and shape, as f32.
 
+use crate::convert::SCALE_SUFFIX;
 use crate::error::{ModelError, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -21,6 +22,13 @@ impl<'a> Weights<'a> {
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let bytes = self.bytes(name, shape, Dtype::F32)?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    /// The numbers of an 8-bit tensor of that name and shape, times its scale.
+    pub(crate) fn scaled(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let bytes = self.bytes(name, shape, Dtype::I8)?;
+        let scale = self.get(&format!("{name}{SCALE_SUFFIX}"), &[1])?[0];
+        Ok(bytes.iter().map(|&byte| f32::from(byte as i8) * scale).collect())
     }
 
     /// The bytes of the tensor of that name, which must have that shape and type.
