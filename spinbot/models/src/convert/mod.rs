@@ -8,6 +8,7 @@ mod face_api;
 mod ge2e;
 mod kokoro;
 mod onnx;
+mod whisper;
 
 use crate::manifest::{Recipe, SourceFile};
 pub(crate) use face_api::RANGE_SUFFIX;
@@ -30,6 +31,10 @@ pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) 
         Recipe::Dvector => match &files[..] {
             [onnx] => dvector::convert(onnx),
             _ => Err(format!("expected one ONNX file, got {} files", files.len())),
+        },
+        Recipe::Whisper => match &files[..] {
+            [model, vocabulary, config] => whisper::convert(model, vocabulary, config),
+            _ => Err(format!("expected a model, a vocabulary and a configuration, got {} files", files.len())),
         },
         Recipe::Ge2e => match &files[..] {
             [checkpoint] => ge2e::convert(checkpoint),

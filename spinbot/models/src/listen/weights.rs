@@ -41,4 +41,10 @@ impl<'a> Weights<'a> {
         }
         Ok(tensor.data())
     }
+
+    /// The bytes of a list: a tensor of that type with one dimension.
+    pub(crate) fn bytes_of_any_length(&self, name: &str, dtype: Dtype) -> Result<&'a [u8]> {
+        let length = self.file.tensor(name).ok().and_then(|tensor| tensor.shape().first().copied());
+        self.bytes(name, &[length.unwrap_or(0)], dtype)
+    }
 }
