@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use candle_core::Var;
-use spinbot_models::Device;
-use spinbot_models::listen::SpeakerEncoder;
+use spinbot_models::listen::{Dnsmos, SpeakerEncoder, VoiceJudge};
+use spinbot_models::{Device, Store};
 use std::time::Instant;
 
 /// Prints the least time of some runs.
@@ -46,4 +46,17 @@ fn main() {
     time("GE2E, 60 s", 5, 60.0, || {
         encoder.embed(&minute).unwrap();
     });
+    let ten = &minute[..160_000];
+    let dnsmos = Dnsmos::load(&device).unwrap();
+    time("DNSMOS, 10 s", 5, 10.0, || {
+        dnsmos.score(ten).unwrap();
+    });
+    // Weights that are not built in, as `cargo xtask test` and `spinbot models pull` leave them.
+    let store = Store::open(std::env::var("SPINBOT_CACHE").unwrap_or_default().into()).unwrap();
+    match VoiceJudge::load(&store, &device) {
+        Ok(judge) => time("d-vector, 10 s", 5, 10.0, || {
+            judge.embed(ten).unwrap();
+        }),
+        Err(error) => println!("d-vector: {error}; set SPINBOT_CACHE"),
+    }
 }

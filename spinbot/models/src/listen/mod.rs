@@ -3,16 +3,34 @@
 //! Everything takes one channel of f32 samples between -1 and 1 at 16 kHz ([`SAMPLE_RATE`]) unless it says
 //! otherwise; reading files and resampling is the caller's.
 
+mod activity;
+mod conv;
+mod dnsmos;
+mod dvector;
+mod f0;
 mod ge2e;
 mod lstm;
 mod panels;
 mod resample;
+mod speakers;
 pub(crate) mod spectrogram;
+mod transcript;
+mod vocabulary;
 mod voiceprint;
 mod weights;
+mod whisper;
+mod words;
 
+pub use activity::{Activity, clipped_share};
+pub use dnsmos::{Dnsmos, Quality};
+pub use dvector::VoiceJudge;
+pub use f0::{PitchRange, pitch};
 pub use ge2e::{SpeakerEncoder, raise_quiet};
+pub use speakers::TwoVoices;
+pub use transcript::{Confidence, Segment, Transcript};
 pub use voiceprint::{Voiceprint, mean_voiceprint};
+pub use whisper::Transcriber;
+pub use words::{WordErrors, normal_words, word_errors};
 
 use crate::error::{ModelError, Result};
 

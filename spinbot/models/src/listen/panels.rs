@@ -49,13 +49,18 @@ impl Panels {
 
     /// `out += x * matrix`, with `x` rows of `inner` and `out` rows of `outer` numbers, as many rows in both.
     pub(crate) fn multiply_add(&self, x: &[f32], out: &mut [f32]) {
-        debug_assert_eq!(x.len() / self.inner, out.len() / self.outer);
+        self.multiply_add_windows(x, self.inner, out);
+    }
+
+    /// The same where row `n` of `x` begins at `n * stride`, so that rows may overlap: as many rows as `out` has.
+    pub(crate) fn multiply_add_windows(&self, x: &[f32], stride: usize, out: &mut [f32]) {
+        debug_assert_eq!(out.len() % self.outer, 0);
         #[cfg(target_arch = "x86_64")]
         if fast() {
             // SAFETY: the processor has what the function is compiled for, `fast` asked it.
-            return unsafe { multiply_add_avx2(self, x, out) };
+            return unsafe { multiply_add_avx2(self, x, stride, out) };
         }
-        multiply_add(self, x, out);
+        multiply_add(self, x, stride, out);
     }
 }
 
@@ -66,55 +71,59 @@ fn fast() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn multiply_add_avx2(panels: &Panels, x: &[f32], out: &mut [f32]) {
-    multiply_add_with(panels, x, out, f32::mul_add);
+fn multiply_add_avx2(panels: &Panels, x: &[f32], stride: usize, out: &mut [f32]) {
+    multiply_add_with(panels, x, stride, out, f32::mul_add);
 }
 
-fn multiply_add(panels: &Panels, x: &[f32], out: &mut [f32]) {
-    multiply_add_with(panels, x, out, |a, b, c| a * b + c);
+fn multiply_add(panels: &Panels, x: &[f32], stride: usize, out: &mut [f32]) {
+    multiply_add_with(panels, x, stride, out, |a, b, c| a * b + c);
 }
 
 #[inline(always)]
-fn multiply_add_with(panels: &Panels, x: &[f32], out: &mut [f32], fma: impl Fn(f32, f32, f32) -> f32) {
+fn multiply_add_with(
+    panels: &Panels,
+    x: &[f32],
+    stride: usize,
+    out: &mut [f32],
+    fma: impl Fn(f32, f32, f32) -> f32,
+) {
     let (inner, outer) = (panels.inner, panels.outer);
     for (nth, panel) in panels.packed.chunks_exact(inner * WIDE).enumerate() {
         let first = nth * WIDE;
-        let columns = WIDE.min(outer - first);
-        for (x, out) in x.chunks(2 * inner).zip(out.chunks_mut(2 * outer)) {
-            // Two rows share each load of the weights.
-            if let Some((a, b)) = x.split_at_checked(inner).filter(|(_, b)| b.len() == inner) {
-                let mut sums = [[0.0_f32; WIDE]; 2];
-                for ((weights, &a), &b) in panel.chunks_exact(WIDE).zip(a).zip(b) {
-                    for n in 0..WIDE {
-                        sums[0][n] = fma(a, weights[n], sums[0][n]);
-                        sums[1][n] = fma(b, weights[n], sums[1][n]);
-                    }
-                }
-                let (out_a, out_b) = out.split_at_mut(outer);
-                for (out, sums) in [(out_a, &sums[0]), (out_b, &sums[1])] {
-                    out[first..first + columns].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
-                }
-            } else {
-                // One row: two sums a column, so that the additions do not wait for each other.
-                let mut sums = [[0.0_f32; WIDE]; 2];
-                let pairs = panel.chunks_exact(2 * WIDE).zip(x.chunks_exact(2));
-                for (weights, x) in pairs {
-                    let (even, odd) = weights.split_at(WIDE);
-                    for n in 0..WIDE {
-                        sums[0][n] = fma(x[0], even[n], sums[0][n]);
-                        sums[1][n] = fma(x[1], odd[n], sums[1][n]);
-                    }
-                }
-                if inner % 2 == 1 {
-                    let weights = &panel[(inner - 1) * WIDE..];
-                    for n in 0..WIDE {
-                        sums[0][n] = fma(x[inner - 1], weights[n], sums[0][n]);
-                    }
-                }
-                for (n, out) in out[first..first + columns].iter_mut().enumerate() {
-                    *out += sums[0][n] + sums[1][n];
+        let columns = first..outer.min(first + WIDE);
+        let mut pairs = out.chunks_exact_mut(2 * outer);
+        let mut row = 0;
+        // Two rows share each load of the weights.
+        for out in pairs.by_ref() {
+            let (a, b) = (&x[row * stride..][..inner], &x[(row + 1) * stride..][..inner]);
+            row += 2;
+            let mut sums = [[0.0_f32; WIDE]; 2];
+            for ((weights, &a), &b) in panel.chunks_exact(WIDE).zip(a).zip(b) {
+                for n in 0..WIDE {
+                    sums[0][n] = fma(a, weights[n], sums[0][n]);
+                    sums[1][n] = fma(b, weights[n], sums[1][n]);
                 }
             }
+            for (out, sums) in out.chunks_exact_mut(outer).zip(&sums) {
+                out[columns.clone()].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+            }
+        }
+        let out = pairs.into_remainder();
+        if out.is_empty() {
+            continue;
+        }
+        // One row left: two sums a column, so that the additions do not wait for each other.
+        let x = &x[row * stride..][..inner];
+        let mut sums = [[0.0_f32; WIDE]; 2];
+        for (weights, x) in panel.chunks(2 * WIDE).zip(x.chunks(2)) {
+            for ((weights, &x), sums) in weights.chunks_exact(WIDE).zip(x).zip(&mut sums) {
+                for n in 0..WIDE {
+                    sums[n] = fma(x, weights[n], sums[n]);
+                }
+            }
+        }
+        for (out, (a, b)) in out[columns].iter_mut().zip(sums[0].iter().zip(&sums[1])) {
+            *out += a + b;
         }
     }
 }
@@ -201,7 +210,7 @@ mod tests {
                 let (x, before) = (random(rows * inner), random(rows * outer));
                 let (mut fast, mut plain) = (before.clone(), before.clone());
                 panels.multiply_add(&x, &mut fast);
-                multiply_add(&panels, &x, &mut plain);
+                multiply_add(&panels, &x, inner, &mut plain);
                 for row in 0..rows {
                     for o in 0..outer {
                         let sum: f64 = (0..inner)

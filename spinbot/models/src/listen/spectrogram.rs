@@ -83,6 +83,10 @@ impl MelSpectrogram {
 pub(crate) fn hann(length: usize) -> Vec<f64> {
     (0..length).map(|n| 0.5 - 0.5 * (2.0 * PI * n as f64 / length as f64).cos()).collect()
 }
+/// The periodic Hamming window.
+pub(crate) fn hamming(length: usize) -> Vec<f64> {
+    (0..length).map(|n| 0.54 - 0.46 * (2.0 * PI * n as f64 / length as f64).cos()).collect()
+}
 
 /// Slaney's mel bands with unit area, [bins, mels] row major: linear to 1 kHz, logarithmic above, as in librosa
 /// and as in the file that OpenAI ships with Whisper.

@@ -1,5 +1,6 @@
 //! Reading a network's safetensors by name and shape, as f32.
 
+use crate::convert::SCALE_SUFFIX;
 use crate::error::{ModelError, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -23,6 +24,13 @@ impl<'a> Weights<'a> {
         Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     }
 
+    /// The numbers of an 8-bit tensor of that name and shape, times its scale.
+    pub(crate) fn scaled(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let bytes = self.bytes(name, shape, Dtype::I8)?;
+        let scale = self.get(&format!("{name}{SCALE_SUFFIX}"), &[1])?[0];
+        Ok(bytes.iter().map(|&byte| f32::from(byte as i8) * scale).collect())
+    }
+
     /// The bytes of the tensor of that name, which must have that shape and type.
     pub(crate) fn bytes(&self, name: &str, shape: &[usize], dtype: Dtype) -> Result<&'a [u8]> {
         let refuse = |reason: String| ModelError::Weights { model: self.model.to_owned(), reason };
@@ -32,5 +40,11 @@ impl<'a> Weights<'a> {
             return Err(refuse(format!("`{name}` is {of:?} {found:?}, expected {dtype:?} {shape:?}")));
         }
         Ok(tensor.data())
+    }
+
+    /// The bytes of a list: a tensor of that type with one dimension.
+    pub(crate) fn bytes_of_any_length(&self, name: &str, dtype: Dtype) -> Result<&'a [u8]> {
+        let length = self.file.tensor(name).ok().and_then(|tensor| tensor.shape().first().copied());
+        self.bytes(name, &[length.unwrap_or(0)], dtype)
     }
 }
