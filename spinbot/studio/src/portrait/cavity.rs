@@ -4,7 +4,8 @@
 use super::geometry::Point;
 use super::lips::Lips;
 use super::mouth::Mouth;
-use super::raster::{Colour, Raster, luma, mix, scaled, smoothstep, tinted};
+use super::raster::{Colour, Raster, luma, mix, scaled, tinted};
+use crate::ease::smoothstep;
 
 /// The inside of one photo's mouth.
 pub(crate) struct Cavity {
