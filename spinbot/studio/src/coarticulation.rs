@@ -20,7 +20,9 @@ const REACH: f32 = 0.75;
 /// How long lips take to shut for a closure and to open after it, in seconds (Löfqvist and Gracco 1997 measured
 /// 60-100 ms for the whole movement, of which the last half is seen).
 const CLOSING: f32 = 0.050;
-const OPENING: f32 = 0.045;
+const OPENING: f32 = 0.035;
+/// How far within the sound the lips are wholly shut, in seconds: between two frames they are on their way.
+const WITHIN: f32 = 0.010;
 /// Silences up to here, in seconds, are joints between words; from the second on the mouth goes to rest.
 const JOINT: [f32; 2] = [0.10, 0.28];
 /// Shortest segment there can be, in seconds: times that are not of speech must not cost more than speech.
@@ -196,8 +198,8 @@ impl Score {
                 seal.iter_mut().enumerate().take(index(end + OPENING) + 1).skip(index(start - CLOSING))
             {
                 let t = i as f32 / RATE as f32;
-                let before = 1.0 - smoothstep(0.0, CLOSING, start - t);
-                let after = 1.0 - smoothstep(0.0, OPENING, t - end);
+                let before = 1.0 - smoothstep(0.0, CLOSING, start + WITHIN - t);
+                let after = 1.0 - smoothstep(0.0, OPENING, t + WITHIN - end);
                 *slot = slot.max(before.min(after));
             }
             // Every frame in it shows it; one shorter than a frame is shown by the nearest.
@@ -269,7 +271,7 @@ impl Balance {
         let (jaw, lips) = (pull.dominance(t, JAW_REACH), pull.dominance(t, LIP_REACH));
         let weights = [pull.holds[0] * jaw, pull.holds[1] * lips, pull.holds[2] * jaw];
         // Loud speech is opener; Schulman 1989: shouted vowels lower the jaw, consonants keep their place.
-        let gain = if pull.vowel { 0.80 + 0.28 * level } else { 1.0 };
+        let gain = if pull.vowel { 0.84 + 0.26 * level } else { 1.0 };
         for (k, hold) in Self::HOLD.into_iter().enumerate() {
             let target = if k == 0 { pull.targets[0] * gain } else { pull.targets[k] };
             self.sums[k] += weights[hold] * target;

@@ -50,29 +50,29 @@ const fn consonant(jaw: f32, width: f32, round: f32, upper: f32, jaw_hold: f32, 
 }
 
 // Vowels, from open to close, spread before rounded.
-const OPEN: Viseme = vowel(0.92, 0.05, 0.0, 1.2);
-const OPEN_FRONT: Viseme = vowel(0.84, 0.32, 0.0, 1.2);
-const OPEN_ROUND: Viseme = vowel(0.74, -0.20, 0.40, 1.2);
-const MID_BACK: Viseme = vowel(0.66, 0.0, 0.05, 1.0);
-const MID_FRONT: Viseme = vowel(0.60, 0.38, 0.0, 1.0);
-const MID_ROUND: Viseme = vowel(0.56, -0.35, 0.62, 1.2);
+const OPEN: Viseme = vowel(1.0, 0.05, 0.0, 1.2);
+const OPEN_FRONT: Viseme = vowel(0.92, 0.32, 0.0, 1.2);
+const OPEN_ROUND: Viseme = vowel(0.80, -0.20, 0.40, 1.2);
+const MID_BACK: Viseme = vowel(0.72, 0.0, 0.05, 1.0);
+const MID_FRONT: Viseme = vowel(0.66, 0.38, 0.0, 1.0);
+const MID_ROUND: Viseme = vowel(0.62, -0.35, 0.62, 1.2);
 const MID_CENTRAL: Viseme = vowel(0.42, -0.12, 0.24, 0.9);
 const SCHWA: Viseme = vowel(0.36, 0.0, 0.0, 0.5);
-const NEAR_CLOSE: Viseme = vowel(0.34, 0.42, 0.0, 0.9);
-const CLOSE_FRONT: Viseme = vowel(0.27, 0.66, 0.0, 1.1);
+const NEAR_CLOSE: Viseme = vowel(0.38, 0.42, 0.0, 0.9);
+const CLOSE_FRONT: Viseme = vowel(0.30, 0.66, 0.0, 1.1);
 const CLOSE_CENTRAL: Viseme = vowel(0.27, 0.20, 0.0, 0.6);
 const NEAR_CLOSE_ROUND: Viseme = vowel(0.32, -0.30, 0.60, 1.0);
 const CLOSE_ROUND: Viseme = vowel(0.25, -0.40, 0.88, 1.4);
 
 // Consonants, from the lips backwards.
-const BILABIAL: Viseme = Viseme { seal: true, ..consonant(0.10, 0.0, 0.0, 0.0, 0.9, 0.25) };
-const LABIODENTAL: Viseme = Viseme { tuck: 1.0, ..consonant(0.13, 0.08, 0.0, 0.30, 2.2, 0.5) };
+const BILABIAL: Viseme = Viseme { seal: true, ..consonant(0.12, 0.0, 0.0, 0.0, 0.5, 0.25) };
+const LABIODENTAL: Viseme = Viseme { tuck: 1.0, ..consonant(0.13, 0.08, 0.0, 0.24, 2.2, 0.5) };
 const LABIAL_GLIDE: Viseme = consonant(0.16, -0.50, 1.0, 0.0, 1.6, 2.2);
 const DENTAL: Viseme = consonant(0.20, 0.10, 0.0, 0.14, 1.1, 0.3);
 const ALVEOLAR: Viseme = consonant(0.20, 0.10, 0.0, 0.10, 0.7, 0.15);
 const LATERAL: Viseme = consonant(0.30, 0.08, 0.0, 0.08, 0.6, 0.2);
-const SIBILANT: Viseme = consonant(0.13, 0.32, 0.0, 0.28, 1.7, 0.6);
-const POSTALVEOLAR: Viseme = consonant(0.15, -0.28, 0.52, 0.24, 1.7, 1.3);
+const SIBILANT: Viseme = consonant(0.14, 0.32, 0.0, 0.20, 1.7, 0.6);
+const POSTALVEOLAR: Viseme = consonant(0.16, -0.28, 0.52, 0.18, 1.7, 1.3);
 const RHOTIC: Viseme = consonant(0.24, -0.22, 0.46, 0.08, 0.8, 1.0);
 const PALATAL: Viseme = consonant(0.22, 0.52, 0.0, 0.10, 0.9, 0.7);
 const VELAR: Viseme = consonant(0.28, 0.05, 0.0, 0.06, 0.35, 0.1);

@@ -28,6 +28,8 @@ pub(crate) struct Mouth {
     pub(crate) span: [f32; 2],
     /// Width of the fade from lip to skin, in pixels.
     fade: f32,
+    /// Share of the light that lips pushed forward keep from what lies between them.
+    pub(crate) shade: f32,
     /// Share of the lower lip's height that is to be seen: what is rolled in under the teeth is not.
     shown: f32,
 }
@@ -51,14 +53,14 @@ impl Mouth {
         let round = frame.round.clamp(0.0, 1.0);
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
-        let opening = WIDEST * half * jaw * (1.0 - 0.25 * round);
+        let opening = WIDEST * half * jaw;
         let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
         let seam = Curve::of(|i, _| lips.upper_inner.0[i] + 0.42 * lips.gap(i));
         let droop = (0.75 * relaxed + 0.35 * jaw).min(0.9) * seam.0[Curve::MIDDLE].max(0.0);
         let axes = lips.axes.about(lips.axes.point(0.0, droop)).with_half(
-            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.26 * round - 0.12 * relaxed - 0.10 * jaw),
+            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.32 * round - 0.12 * relaxed - 0.10 * jaw),
         );
         // Tucked, the lower lip rises to the edge of the upper teeth and rolls in under them.
         let tuck = frame.tuck.clamp(0.0, 1.0);
@@ -93,6 +95,7 @@ impl Mouth {
             chin: 0.85 * drop - 0.30 * 0.58 * gap,
             span: [top, bottom],
             fade,
+            shade: 0.5 * round,
             shown,
         }
     }
