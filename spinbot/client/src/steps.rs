@@ -86,7 +86,7 @@ pub struct Animate {
 
 impl StepParams for Animate {
     const KIND: &'static str = "animate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion"];
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }

@@ -1,6 +1,9 @@
 //! What a face does besides speaking: blinks, and a head that is never quite still. Decided by a seed, timed by
 //! the pauses and stresses of the speech.
 
+use crate::ease::smoothstep;
+use crate::motion::MotionFrame;
+
 /// SplitMix64 (Steele et al. 2014): small, and the same on every machine.
 pub(crate) struct Dice(u64);
 
@@ -43,14 +46,7 @@ pub(crate) fn blinks(speech: &[f32], rate: usize, dice: &mut Dice) -> Vec<f32> {
 
 /// How shut the lids are `seconds` after a blink's start: down in 0.08 s, shut for 0.04 s, up in 0.16 s.
 pub(crate) fn blink(seconds: f32) -> f32 {
-    let ease = |t: f32| t * t * (3.0 - 2.0 * t);
-    match seconds {
-        t if t <= 0.0 => 0.0,
-        t if t < 0.08 => ease(t / 0.08),
-        t if t < 0.12 => 1.0,
-        t if t < 0.28 => 1.0 - ease((t - 0.12) / 0.16),
-        _ => 0.0,
-    }
+    smoothstep(0.0, 0.08, seconds) - smoothstep(0.12, 0.28, seconds)
 }
 
 /// A smooth wander around 0, mostly within -1..=1: slow sines of unrelated periods.
@@ -82,6 +78,47 @@ pub(crate) fn stresses(loud: &[f32], rate: usize) -> Vec<(f32, f32)> {
         })
         .map(|i| (i as f32 / rate as f32, loud[i]))
         .collect()
+}
+
+/// How the head and brows go with the speech.
+pub(crate) struct HeadGesture {
+    liveliness: f32,
+    turn: Wander,
+    nod: Wander,
+    tilt: Wander,
+    shift: [Wander; 2],
+    /// Time and strength of each stress, with how much of it brows and head show.
+    accents: Vec<(f32, f32, f32)>,
+}
+
+impl HeadGesture {
+    /// `accents` are times in seconds and strengths, 0..=1.
+    pub(crate) fn new(accents: &[(f32, f32)], liveliness: f32, dice: &mut Dice) -> Self {
+        let mut wander = |hz| Wander::new(hz, dice);
+        let (turn, nod, tilt) = (wander(0.11), wander(0.16), wander(0.10));
+        let shift = [wander(0.09), wander(0.14)];
+        let accents = accents
+            .iter()
+            .map(|&(at, strength)| (at, strength * dice.between(0.0, 1.0), strength * dice.between(0.3, 1.0)))
+            .collect();
+        HeadGesture { liveliness, turn, nod, tilt, shift, accents }
+    }
+
+    /// Brows and head at `at` seconds.
+    pub(crate) fn pose(&self, frame: &mut MotionFrame, at: f32) {
+        let bump = |centre: f32, seconds: f32| (-0.5 * ((at - centre) / seconds).powi(2)).exp();
+        let (mut brow, mut nod) = (0.0_f32, 0.0_f32);
+        for &(time, raise, dip) in &self.accents {
+            brow = brow.max(raise * bump(time, 0.16));
+            nod = nod.max(dip * bump(time + 0.04, 0.13));
+        }
+        let l = self.liveliness;
+        frame.brow = l * (0.9 * brow).clamp(-1.0, 1.0);
+        frame.turn = l * (0.75 * self.turn.at(at)).clamp(-1.0, 1.0);
+        frame.nod = l * (0.4 * self.nod.at(at) + 0.45 * nod).clamp(-1.0, 1.0);
+        frame.tilt = l * 0.028 * self.tilt.at(at);
+        frame.shift = [l * 0.05 * self.shift[0].at(at), l * (0.025 * self.shift[1].at(at) + 0.03 * nod)];
+    }
 }
 
 #[cfg(test)]

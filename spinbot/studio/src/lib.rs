@@ -6,8 +6,10 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `animate`, `encode` |
-//! | `hearing`, `gesture` | what sound tells of a mouth; blinks and sway |
+//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `articulate`, `animate`, `encode` |
+//! | `hearing` | what sound tells of a mouth |
+//! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
+//! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -19,13 +21,17 @@
 //! assert!(spinbot_studio::kinds().iter().any(|kind| kind.kind == "animate"));
 //! ```
 
+mod coarticulation;
+mod ease;
 mod gesture;
 mod hearing;
 mod landmarks;
 mod motion;
+mod perform;
 mod portrait;
 mod step;
 mod steps;
+mod viseme;
 
 pub use landmarks::Landmarks;
 pub use motion::{Motion, MotionFrame};

@@ -1,9 +1,10 @@
 //! What every step has in common, and the one list of them.
 
 use serde_json::Value;
-use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 
 /// One input of a step: a file of the store.
@@ -151,6 +152,7 @@ const STEPS: &[Entry] = &[
     entry::<ReadPortrait>(),
     entry::<ReadSpeech>(),
     entry::<Drive>(),
+    entry::<Articulate>(),
     entry::<Animate>(),
     entry::<Encode>(),
 ];
@@ -221,6 +223,24 @@ fn check_inputs<'a>(kind: &Kind, given: impl Iterator<Item = &'a String>) -> Res
 /// The input called `name`, which [`run`] has checked to be there.
 pub(crate) fn input<'a>(inputs: &'a Inputs, name: &str) -> Result<&'a StepInput, Fault> {
     inputs.get(name).ok_or_else(|| Fault::new(format!("the input `{name}` is missing")))
+}
+
+/// Most bytes of a JSON input: the motion of an hour at 60 frames a second takes 50 MB.
+const MAX_JSON_BYTES: u64 = 128 << 20;
+
+/// The JSON input called `name`.
+pub(crate) fn json_input<T: serde::de::DeserializeOwned>(inputs: &Inputs, name: &str) -> Result<T, Fault> {
+    let file = input(inputs, name)?;
+    let unread = |error| Fault::new(format!("{}: could not be read ({error})", file.label));
+    let mut bytes = Vec::new();
+    std::fs::File::open(&file.path)
+        .and_then(|opened| opened.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unread)?;
+    if bytes.len() as u64 > MAX_JSON_BYTES {
+        return Err(Fault::new(format!("{}: is larger than {} MB", file.label, MAX_JSON_BYTES >> 20)));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Fault::new(format!("{}: is no {name} file: {error}", file.label)))
 }
 
 /// A fault unless `value` is within the range.

@@ -1,6 +1,7 @@
 //! One file per step.
 
 mod animate;
+mod articulate;
 mod drive;
 mod encode;
 mod read_portrait;

@@ -4,7 +4,8 @@
 use super::geometry::Point;
 use super::lips::Lips;
 use super::mouth::Mouth;
-use super::raster::{Colour, Raster, luma, mix, scaled, smoothstep, tinted};
+use super::raster::{Colour, Raster, luma, mix, scaled, tinted};
+use crate::ease::smoothstep;
 
 /// The inside of one photo's mouth.
 pub(crate) struct Cavity {
@@ -73,7 +74,7 @@ impl Cavity {
         let cast = 0.52 + 0.48 * smoothstep(-0.02 * half, 0.14 * half, below);
         let sides = 1.0 - 0.35 * u * u;
         // Shade in a mouth is warm: light reaches it by way of lips and gums.
-        let shade = cast * sides;
+        let shade = cast * sides * (1.0 - mouth.shade);
         let warm = [shade, shade * (0.92 + 0.08 * shade), shade * (0.86 + 0.14 * shade), 1.0];
         colour = mix(colour, tinted(tooth, warm), cover);
         // The upper lip throws a soft shadow on whatever is behind it.

@@ -2,7 +2,7 @@
 //! what stands out of the face further than its rim.
 
 use super::geometry::{Point, distance, middle};
-use super::raster::smoothstep;
+use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
 /// Where the head is and how it hangs on the neck.

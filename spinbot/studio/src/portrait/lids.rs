@@ -1,7 +1,8 @@
 //! Upper lids: the skin between brow fold and lash line is drawn down over the eye, lashes and all.
 
 use super::geometry::{Axes, Curve, Point, middle};
-use super::raster::{Raster, luma, smoothstep};
+use super::raster::{Raster, luma};
+use crate::ease::smoothstep;
 
 /// One eye of the photo.
 pub(crate) struct Lid {

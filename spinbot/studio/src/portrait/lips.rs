@@ -5,7 +5,8 @@
 //! a pale rim of tooth with them. So each inner edge is looked for between lip colour and mouth colour.
 
 use super::geometry::{Axes, Curve, Point, SAMPLES};
-use super::raster::{Colour, Raster, luma, mix, smoothstep};
+use super::raster::{Colour, Raster, luma, mix};
+use crate::ease::smoothstep;
 
 /// The lips as the photo shows them.
 pub(crate) struct Lips {

@@ -6,7 +6,8 @@
 
 use super::geometry::{Axes, Curve, Point};
 use super::lips::Lips;
-use super::raster::{Colour, smoothstep};
+use super::raster::Colour;
+use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
 /// Opening of the jaw at 1, as a share of half the mouth's width.
@@ -27,6 +28,10 @@ pub(crate) struct Mouth {
     pub(crate) span: [f32; 2],
     /// Width of the fade from lip to skin, in pixels.
     fade: f32,
+    /// Share of the light that lips pushed forward keep from what lies between them.
+    pub(crate) shade: f32,
+    /// Share of the lower lip's height that is to be seen: what is rolled in under the teeth is not.
+    shown: f32,
 }
 
 /// What a pixel near the mouth shows.
@@ -48,17 +53,20 @@ impl Mouth {
         let round = frame.round.clamp(0.0, 1.0);
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
-        let opening = WIDEST * half * jaw * (1.0 - 0.25 * round);
+        let opening = WIDEST * half * jaw;
         let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
         let seam = Curve::of(|i, _| lips.upper_inner.0[i] + 0.42 * lips.gap(i));
         let droop = (0.75 * relaxed + 0.35 * jaw).min(0.9) * seam.0[Curve::MIDDLE].max(0.0);
         let axes = lips.axes.about(lips.axes.point(0.0, droop)).with_half(
-            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.26 * round - 0.12 * relaxed - 0.10 * jaw),
+            half * (1.0 + 0.10 * frame.width.clamp(-1.0, 1.0) - 0.32 * round - 0.12 * relaxed - 0.10 * jaw),
         );
+        // Tucked, the lower lip rises to the edge of the upper teeth and rolls in under them.
+        let tuck = frame.tuck.clamp(0.0, 1.0);
+        let shown = 1.0 - 0.42 * tuck;
         let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + (0.14 - 0.16 * round) * opening;
-        let drop = 0.86 * opening - 0.05 * half * frame.tuck.clamp(0.0, 1.0) * jaw.min(0.5);
+        let drop = 0.86 * opening * (1.0 - 0.45 * tuck);
         // Lips stick together next to the corners.
         let parted = |u: f32| (1.0 - (u / 0.93).abs().powf(2.2)).max(0.0).powf(0.8 - 0.32 * round);
         // The lip's own lift would part sealed lips: it follows the jaw.
@@ -67,7 +75,7 @@ impl Mouth {
         let upper_inner = Curve::of(|i, u| line.0[i] - lift * parted(u));
         let lower_inner = Curve::of(|i, u| line.0[i] + drop * parted(u));
         let upper_thick = 1.0 + 0.30 * bared + 0.20 * round - 0.15 * jaw;
-        let lower_thick = 1.0 + 0.10 * bared + 0.15 * round - 0.15 * jaw;
+        let lower_thick = (1.0 + 0.10 * bared + 0.15 * round - 0.15 * jaw) * shown;
         let upper_outer = Curve::of(|i, _| {
             upper_inner.0[i] - upper_thick * (lips.upper_inner.0[i] - lips.upper_outer.0[i])
         });
@@ -87,6 +95,8 @@ impl Mouth {
             chin: 0.85 * drop - 0.30 * 0.58 * gap,
             span: [top, bottom],
             fade,
+            shade: 0.5 * round,
+            shown,
         }
     }
 
@@ -99,15 +109,16 @@ impl Mouth {
         }
         let (upper, lower) = (self.upper_inner.at(u), self.lower_inner.at(u));
         let seam = (upper + lower) / 2.0;
-        let (outer, inner, rest_outer, rest_inner, inwards) = if v < seam {
-            (self.upper_outer.at(u), upper, lips.upper_outer.at(u), lips.upper_inner.at(u), 1.0)
+        let (outer, inner, rest_outer, rest_inner, inwards, shown) = if v < seam {
+            (self.upper_outer.at(u), upper, lips.upper_outer.at(u), lips.upper_inner.at(u), 1.0, 1.0)
         } else {
-            (self.lower_outer.at(u), lower, lips.lower_outer.at(u), lips.lower_inner.at(u), -1.0)
+            let (rest_outer, rest_inner) = (lips.lower_outer.at(u), lips.lower_inner.at(u));
+            (self.lower_outer.at(u), lower, rest_outer, rest_inner, -1.0, self.shown)
         };
         // Depth into the lip from its outer edge, in pixels; negative on the skin.
         let depth = (v - outer) * inwards;
         let height = ((inner - outer) * inwards).max(0.5);
-        let rest_height = ((rest_inner - rest_outer) * inwards - lips.inset).max(0.4);
+        let rest_height = (((rest_inner - rest_outer) * inwards - lips.inset) * shown).max(0.4);
         let rest_depth = if depth < 0.0 { depth } else { (depth / height).min(1.0) * rest_height };
         let ends = 1.0 - smoothstep(0.95, 1.08, u.abs());
         let weight = ends * (1.0 - smoothstep(0.0, self.fade, -depth));

@@ -117,10 +117,3 @@ pub(crate) fn scaled(colour: Colour, by: f32) -> Colour {
 pub(crate) fn luma(c: Colour) -> f32 {
     0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]
 }
-
-/// 0 below `low`, 1 above `high`, smooth between.
-#[inline]
-pub(crate) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
-    let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
-}

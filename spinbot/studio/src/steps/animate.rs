@@ -6,7 +6,7 @@
 use crate::landmarks::Landmarks;
 use crate::motion::Motion;
 use crate::portrait::{Portrait, Scratch};
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault};
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, json_input, media_fault};
 use rayon::prelude::*;
 use spinbot::{Fault, steps::Animate};
 use spinbot_media::picture::{self, Caps};
@@ -38,8 +38,8 @@ impl Run for Animate {
         let source = input(inputs, "picture")?;
         let caps = Caps { min_side: 16, max_side: MAX_SIDE, ..Caps::default() };
         let picture = picture::read(&source.path, &source.label, &caps).map_err(fault)?;
-        let landmarks: Landmarks = read_json(inputs, "landmarks")?;
-        let motion: Motion = read_json(inputs, "motion")?;
+        let landmarks: Landmarks = json_input(inputs, "landmarks")?;
+        let motion: Motion = json_input(inputs, "motion")?;
         let portrait = portrait_of(picture, &landmarks)?;
         let (width, height) = (landmarks.width, landmarks.height);
         let total = motion.frames.len();
@@ -139,12 +139,4 @@ fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fau
             landmarks.width, landmarks.height
         ))),
     }
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(inputs: &Inputs, name: &str) -> Result<T, Fault> {
-    let file = input(inputs, name)?;
-    let bytes = std::fs::read(&file.path)
-        .map_err(|error| Fault::new(format!("{}: could not be read ({error})", file.label)))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::new(format!("{}: is no {name} file: {error}", file.label)))
 }

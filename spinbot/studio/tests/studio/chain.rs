@@ -1,7 +1,7 @@
 //! Runs steps and keeps what they leave.
 
 use serde_json::Value;
-use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -103,10 +103,28 @@ impl Chain {
         writeln!(file, "{line}").unwrap();
     }
 
+    /// Photo and speech to video, the mouth moved by the sound alone.
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
+        self.read(portrait, speech, size, keep_aspect);
+        self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
+        self.film()
+    }
+
+    /// Photo, speech and the times of its phonemes to video.
+    pub fn render_timed(&self, portrait: PathBuf, speech: PathBuf, timing: PathBuf, size: u32) -> Told {
+        self.read(portrait, speech, size, false);
+        let inputs = [("speech", self.path("speech")), ("timing", timing)];
+        self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
+        self.film()
+    }
+
+    fn read(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) {
         self.step(&ReadPortrait { size, keep_aspect }, &[("portrait", portrait)], "");
         self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
-        self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
+    }
+
+    /// What was read and the motion of it to video.
+    fn film(&self) -> Told {
         let told = self.step(
             &Animate { quantizer: 24 },
             &["picture", "landmarks", "motion"].map(|name| (name, self.path(name))),

@@ -1,6 +1,7 @@
 //! The steps as the engine runs them: real photo, real voice, and input that must be refused.
 #![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
 
+mod articulation;
 mod chain;
 mod refusals;
 mod talking_head;

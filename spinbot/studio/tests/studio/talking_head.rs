@@ -8,7 +8,7 @@ use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker};
 use spinbot_studio::{Landmarks, Motion, StepError};
 
 /// Opening of the inner lips over the distance of the eyes, as a landmark network sees it on each frame.
-fn seen_apertures(frames: &[RgbImage]) -> Vec<f64> {
+pub fn seen_apertures(frames: &[RgbImage]) -> Vec<f64> {
     let device = Device::cpu();
     let detector = FaceDetector::load(&device).unwrap();
     let landmarker = Landmarker::load(&device).unwrap();
@@ -35,7 +35,7 @@ fn seen_apertures(frames: &[RgbImage]) -> Vec<f64> {
         .collect()
 }
 
-fn correlation(a: &[f64], b: &[f64]) -> f64 {
+pub fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let (ma, mb) = (mean(a), mean(b));
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(x, y)| f(x - ma, y - mb)).sum::<f64>();
@@ -43,7 +43,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Correlation of `seen[t + lag]` with `wanted[t]`.
-fn lagged(seen: &[f64], wanted: &[f64], lag: isize) -> f64 {
+pub fn lagged(seen: &[f64], wanted: &[f64], lag: isize) -> f64 {
     let n = seen.len() - lag.unsigned_abs();
     let (from_seen, from_wanted) = if lag >= 0 { (lag as usize, 0) } else { (0, lag.unsigned_abs()) };
     correlation(&seen[from_seen..from_seen + n], &wanted[from_wanted..from_wanted + n])
