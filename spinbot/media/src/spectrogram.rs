@@ -12,6 +12,8 @@ const FAINT: Rgb<u8> = Rgb([108, 117, 125]);
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 /// Colours of the scale: steps of a little more than a decibel are not seen, and make the file half as large.
 const SHADES: u32 = 48;
+/// The axis of pitch begins here, in Hz: below lie no voices, but thumps and rumble that would set the scale.
+const LOWEST: f32 = 60.0;
 /// Decibels from the loudest to the darkest.
 const RANGE: f32 = 65.0;
 /// Window of the analysis: three periods of a low voice, so that its harmonics are told apart.
@@ -97,7 +99,7 @@ fn levels(clip: &Clip, width: u32, seconds: f64, top_hertz: f32) -> Result<Level
     let rows: Vec<(usize, usize)> = (0..HEIGHT)
         .map(|row| {
             let edge = |row: u32| {
-                let hertz = to_hertz(to_mel(top_hertz) * (HEIGHT - row) as f32 / HEIGHT as f32);
+                let hertz = pitch_at((HEIGHT - row) as f32 / HEIGHT as f32, top_hertz);
                 stft.bin(hertz, clip.rate)
             };
             let (low, high) = (edge(row + 1), edge(row));
@@ -136,7 +138,9 @@ fn to_mel(hertz: f32) -> f32 {
     2595.0 * (1.0 + hertz / 700.0).log10()
 }
 
-fn to_hertz(mel: f32) -> f32 {
+/// The frequency at a share of the axis, in Hz.
+fn pitch_at(share: f32, top_hertz: f32) -> f32 {
+    let mel = to_mel(LOWEST) + (to_mel(top_hertz) - to_mel(LOWEST)) * share;
     700.0 * (10f32.powf(mel / 2595.0) - 1.0)
 }
 
@@ -175,11 +179,11 @@ pub(crate) fn time_ticks(seconds: f64, most: f64) -> Vec<(f64, String)> {
 
 fn draw_hertz(sheet: &mut RgbImage, top_hertz: f32) {
     let mut last = i32::MAX;
-    for hertz in [0.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0] {
+    for hertz in [100.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0] {
         if hertz > top_hertz {
             break;
         }
-        let share = to_mel(hertz) / to_mel(top_hertz);
+        let share = (to_mel(hertz) - to_mel(LOWEST)) / (to_mel(top_hertz) - to_mel(LOWEST));
         let y = TOP + HEIGHT - 1 - (share * (HEIGHT - 1) as f32).round() as u32;
         let text = (y as i32 - 8).clamp(0, (TOP + HEIGHT) as i32 - 14);
         if text > last - 15 {

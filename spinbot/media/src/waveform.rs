@@ -11,7 +11,7 @@ const INK: Rgb<u8> = Rgb([33, 37, 41]);
 const FAINT: Rgb<u8> = Rgb([108, 117, 125]);
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 /// Behind every second word.
-const STRIPE: Rgb<u8> = Rgb([237, 242, 248]);
+const STRIPE: Rgb<u8> = Rgb([228, 236, 246]);
 const LINE: Rgb<u8> = Rgb([206, 212, 218]);
 /// From the lowest to the highest sample of a column, and within it as far as its root mean square.
 const PEAK: Rgb<u8> = Rgb([116, 169, 207]);
@@ -110,7 +110,7 @@ impl Row {
             let at = middle.max(0).min(WIDTH as i32 - width - 1);
             // Moved a little, but not off its span, to where there is room.
             let at = if at < free && free <= right as i32 - width / 2 { free } else { at };
-            if at >= free && width < WIDTH as i32 {
+            if at >= free && at + width < WIDTH as i32 {
                 NAME.draw(sheet, at, self.top as i32 - NAMES as i32 + 1, name);
                 free = at + width + APART;
             }
@@ -143,7 +143,7 @@ impl Row {
         let ticks = time_ticks(self.seconds, 10.0);
         let step = ticks.get(1).map_or(self.seconds, |(step, _)| *step);
         let places = if step < 0.1 { 2 } else { usize::from(step < 1.0) };
-        let mut time = (self.from / step - 1e-6).ceil() * step;
+        let mut time = (self.from / step - 1e-6).ceil().max(0.0) * step;
         while time <= self.from + self.seconds + 1e-9 {
             let x = self.x(time);
             (bottom..bottom + 4).for_each(|y| sheet.put_pixel(x.min(WIDTH - 1), y, FAINT));

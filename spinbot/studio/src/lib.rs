@@ -6,8 +6,9 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `animate`, `encode` |
+//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `animate`, `encode`, `encode_speech`, `read_clips` |
 //! | `hearing`, `gesture` | what sound tells of a mouth; blinks and sway |
+//! | `clips` | what is known of a voice's recordings |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -19,6 +20,7 @@
 //! assert!(spinbot_studio::kinds().iter().any(|kind| kind.kind == "animate"));
 //! ```
 
+mod clips;
 mod gesture;
 mod hearing;
 mod landmarks;
@@ -27,6 +29,7 @@ mod portrait;
 mod step;
 mod steps;
 
+pub use clips::{ClipReport, Clips};
 pub use landmarks::Landmarks;
 pub use motion::{Motion, MotionFrame};
 pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};

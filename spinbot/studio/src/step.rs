@@ -1,7 +1,7 @@
 //! What every step has in common, and the one list of them.
 
 use serde_json::Value;
-use spinbot::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::steps::{Animate, Drive, Encode, EncodeSpeech, ReadClips, ReadPortrait, ReadSpeech, StepParams};
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -153,6 +153,8 @@ const STEPS: &[Entry] = &[
     entry::<Drive>(),
     entry::<Animate>(),
     entry::<Encode>(),
+    entry::<EncodeSpeech>(),
+    entry::<ReadClips>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

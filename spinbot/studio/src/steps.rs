@@ -3,5 +3,7 @@
 mod animate;
 mod drive;
 mod encode;
+mod encode_speech;
+mod read_clips;
 mod read_portrait;
 mod read_speech;

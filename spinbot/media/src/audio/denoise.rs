@@ -14,8 +14,11 @@ const OVERLAP: usize = 4;
 const MEMORY: f32 = 0.98;
 /// Least signal to noise ratio believed in a bin, -25 dB (as in Cappe).
 const LEAST_PRIOR: f32 = 0.003_16;
-/// No band is turned down by more than this, -18 dB: a little noise is more natural than none.
-const LEAST_GAIN: f32 = 0.126;
+/// What the signal to noise ratio is to become, in dB; more is not tried, since every filter eats at soft sounds. A
+/// clip that has it is left alone.
+const ENOUGH: f64 = 32.0;
+/// No band is turned down by more than this, in dB: a little noise is more natural than none.
+const MOST: f64 = 18.0;
 /// Frames next to speech do not count as pauses: ringing and breath.
 const GUARD_SECONDS: f64 = 0.06;
 /// Least of pauses, in seconds, to learn the noise from.
@@ -26,11 +29,17 @@ const QUIET_SHARE: f32 = 0.10;
 const QUIET_BIAS: f32 = 1.62;
 
 impl Clip {
-    /// The clip with steady noise turned down by up to 18 dB, nothing moved in time. `activity` is of this clip.
+    /// The clip with steady noise turned down by as much as brings the signal to noise ratio to 32 dB, at most by
+    /// 18 dB, nothing moved in time. `activity` is of this clip; if it holds no speech nothing is done.
     ///
     /// # Errors
     /// As [`Clip::activity`].
     pub fn denoised(&self, activity: &Activity) -> Result<Clip> {
+        let down = activity.snr_db().map_or(0.0, |snr| (ENOUGH - snr).clamp(0.0, MOST));
+        if down == 0.0 {
+            return Ok(self.clone());
+        }
+        let least = 10f64.powf(-down / 20.0) as f32;
         let window =
             ((WINDOW_SECONDS * f64::from(self.rate)) as usize).next_multiple_of(OVERLAP).max(OVERLAP);
         let hop = window / OVERLAP;
@@ -42,13 +51,9 @@ impl Clip {
             for ((bin, noise), before) in bins.iter_mut().zip(&noise).zip(&mut before) {
                 let posterior = bin.norm_sqr() / noise.max(1e-14);
                 let prior = (MEMORY * *before + (1.0 - MEMORY) * (posterior - 1.0).max(0.0)).max(LEAST_PRIOR);
-                let first = prior / (1.0 + prior);
-                // The first gain knows the last frame and comes late; with what it leaves of this one the second
-                // meets the start of a sound at once (Plapous et al., 2006).
-                let prior = first * first * posterior;
-                let gain = (prior / (1.0 + prior)).max(LEAST_GAIN);
-                *before = gain * gain * posterior;
-                *bin *= gain;
+                let wiener = prior / (1.0 + prior);
+                *before = wiener * wiener * posterior;
+                *bin *= wiener.max(least);
             }
         })?;
         Ok(Clip::new(samples, self.rate))

@@ -1,5 +1,6 @@
 //! Sound as one channel of floats: the [`Clip`] and what is measured on it. Reading lives in `read`, writing
-//! in `write`, changes of rate and level in `shape`. Nothing here knows about speech or speakers.
+//! in `write`, changes of rate and level in `shape`; `activity` and `music` say what a recording is worth, `clean`
+//! and `denoise` better it, all by its spectrum alone. Nothing here knows words, speakers or networks.
 
 mod activity;
 mod boxes;
