@@ -46,7 +46,7 @@ impl Clip {
         let stft = Stft::new(window, hop, window);
         let noise = noise(&stft.power(&self.samples)?, hop as f64 / f64::from(self.rate), activity);
         // The last frame's clean power over the noise, in each bin.
-        let mut before = vec![1.0f32; stft.bins()];
+        let mut before = vec![0.0f32; stft.bins()];
         let samples = stft.rework(&self.samples, |_, bins| {
             for ((bin, noise), before) in bins.iter_mut().zip(&noise).zip(&mut before) {
                 let posterior = bin.norm_sqr() / noise.max(1e-14);

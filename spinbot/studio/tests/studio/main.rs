@@ -4,3 +4,4 @@
 mod chain;
 mod refusals;
 mod talking_head;
+mod voice;
