@@ -5,10 +5,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, WAV and MP3 |
+//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, what ails a clip, WAV and MP3 |
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
 //! | [`grid`] | a labelled grid of pictures, for sweeps |
 //! | [`plot`] | curves of a training run |
+//! | [`spectrogram`], [`waveform`] | clips to look at |
 //! | [`video`] | H.264 in and out, contact sheets |
 //! | [`mp4`] | the file around picture and speech |
 //!
@@ -29,6 +30,7 @@
 //! ```
 
 pub mod audio;
+mod colour;
 mod error;
 mod font;
 pub mod grid;
@@ -36,7 +38,9 @@ pub mod mp4;
 pub mod picture;
 pub mod plot;
 mod source;
+pub mod spectrogram;
 pub mod video;
+pub mod waveform;
 
 pub use error::{MediaError, Result};
 pub use image::RgbImage;

@@ -6,10 +6,11 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `drive`, `articulate`, `animate`, `encode` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `clone_voice`, `listen` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
+//! | `clips` | what is known of a voice's recordings |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -21,6 +22,7 @@
 //! assert!(spinbot_studio::kinds().iter().any(|kind| kind.kind == "animate"));
 //! ```
 
+mod clips;
 mod coarticulation;
 mod ease;
 mod gesture;
@@ -33,6 +35,7 @@ mod step;
 mod steps;
 mod viseme;
 
+pub use clips::{ClipReport, Clips};
 pub use landmarks::Landmarks;
 pub use motion::{Motion, MotionFrame};
 pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};

@@ -1,7 +1,9 @@
 //! What every step has in common, and the one list of them.
 
 use serde_json::Value;
-use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::steps::{
+    Animate, Articulate, Drive, Encode, EncodeSpeech, ReadClips, ReadPortrait, ReadSpeech, StepParams,
+};
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -155,6 +157,8 @@ const STEPS: &[Entry] = &[
     entry::<Articulate>(),
     entry::<Animate>(),
     entry::<Encode>(),
+    entry::<EncodeSpeech>(),
+    entry::<ReadClips>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

@@ -149,4 +149,12 @@ fn pictures_to_look_at() {
         .labels("step", "")
         .series("loss", vec![(0.0, 0.5), (1.0, 0.3), (2.0, 0.32), (3.0, 0.2)]);
     std::fs::write(folder.join("plot_one.png"), one.png().unwrap()).unwrap();
+    let voice = crate::reading();
+    let spectrograms =
+        spinbot_media::spectrogram::png(&[("original", &voice), ("clone", &voice.fitted(60_000))]);
+    std::fs::write(folder.join("spectrograms.png"), spectrograms.unwrap()).unwrap();
+    let words =
+        [("in", 0.4, 0.5), ("those", 0.5, 0.9), ("very", 0.9, 1.1), ("old", 1.1, 1.4), ("days", 1.4, 2.0)];
+    let waveform = spinbot_media::waveform::png(&voice, &words).unwrap();
+    std::fs::write(folder.join("waveform.png"), waveform).unwrap();
 }

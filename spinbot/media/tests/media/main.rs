@@ -6,6 +6,7 @@ mod drawings;
 mod films;
 mod hostile;
 mod pictures;
+mod recordings;
 mod sounds;
 
 use spinbot_media::RgbImage;
@@ -15,6 +16,12 @@ use std::path::PathBuf;
 /// A file of tests/fixtures.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A reader's voice of five seconds, 16 kHz.
+pub fn reading() -> Clip {
+    let path = fixture("../../../../tests/fixtures/voices/1688-142285-0003.flac");
+    spinbot_media::audio::read(&path, "reading", &Default::default()).unwrap()
 }
 
 /// A sine of half amplitude.

@@ -5,3 +5,4 @@ mod articulation;
 mod chain;
 mod refusals;
 mod talking_head;
+mod voice;
