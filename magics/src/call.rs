@@ -8,7 +8,7 @@ use crate::error::{MagicError, Span};
 use crate::magic::Magic;
 use crate::session::Session;
 use crate::spec::{Arg, BodyKind, Kind};
-use crate::suggest::nearest;
+use spinbot::suggest::nearest;
 use crate::{convert, toml_body};
 use spinbot::Fault;
 use std::path::{Path, PathBuf};

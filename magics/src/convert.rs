@@ -3,7 +3,7 @@
 use crate::call::Value;
 use crate::error::{MagicError, Span};
 use crate::spec::{Arg, Kind};
-use crate::suggest::nearest;
+use spinbot::suggest::nearest;
 use std::path::{Path, PathBuf};
 
 /// Words that cannot name a variable.

@@ -29,7 +29,6 @@ mod magic;
 mod magics;
 mod rust_lex;
 mod session;
-mod suggest;
 mod toml_body;
 mod view;
 

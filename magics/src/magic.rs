@@ -7,7 +7,7 @@ use crate::cell::RawMagic;
 use crate::error::{Failure, MagicError};
 use crate::session::Session;
 use crate::spec::{Arg, BodyKind, Example};
-use crate::suggest::nearest;
+use spinbot::suggest::nearest;
 use crate::{Call, magics, reference};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
