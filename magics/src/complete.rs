@@ -156,7 +156,7 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
     let whole = Span::new(end - text.len(), end);
     match arg.kind {
         Kind::Choice(choices) => matching(choices.iter().map(|c| (*c).to_owned()), text, whole),
-        Kind::File => {
+        Kind::File | Kind::Path => {
             let escape = |name: &str| match quote {
                 Some(_) => name.to_owned(),
                 None => name.replace(' ', "\\ "),

@@ -169,7 +169,7 @@ impl CloneVoice {
 pub fn recordings(path: &Path) -> Result<Vec<PathBuf>> {
     let told = |message: String| Fault::new(format!("{}: {message}", path.display())).about("clips");
     if path.is_dir() {
-        let found = entries(path, |name| is_recording(name)).map_err(|e| told(e.to_string()))?;
+        let found = entries(path, is_recording).map_err(|e| told(e.to_string()))?;
         let files: Vec<PathBuf> = found.into_iter().filter(|path| path.is_file()).collect();
         if files.is_empty() {
             return Err(told("there is no recording in this folder".into())

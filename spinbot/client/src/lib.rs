@@ -11,6 +11,8 @@
 //! # Ok::<(), spinbot::Fault>(())
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod bundle;
 pub mod cell;
 pub mod clone_voice;
