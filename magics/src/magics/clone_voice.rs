@@ -165,7 +165,7 @@ fn transcript(text: &str, cwd: &Path) -> Result<String, Fault> {
 fn shown(profile: &VoiceProfile, view: &JobView, replaced: bool) -> Result<Bundle, Fault> {
     let picture = view.artifact("clone_voice", "picture")?;
     let picture = if picture.size <= LARGEST_PICTURE { picture.bytes().ok() } else { None };
-    let mut facts = vec![("made in", view::seconds(view.seconds()))];
+    let mut facts = Vec::new();
     if !view.cached.is_empty() {
         facts.push(("already there", view.cached.join(", ")));
     }

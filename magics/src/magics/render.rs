@@ -105,6 +105,9 @@ impl Magic for Render {
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let call = &call.pointing_at_voice();
+        if !call.has("speech") && !call.has("text") {
+            return Err(nothing_to_say(call).into());
+        }
         let fault = |fault: Fault| Failure::from(call.fault(fault));
         let plan = plan(call, cx.profiles()).map_err(fault)?;
         let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
@@ -115,6 +118,14 @@ impl Magic for Render {
         cx.update(&display_id, &shown(&take, &view, &name, call, cx.cwd())?);
         Ok(())
     }
+}
+
+fn nothing_to_say(call: &Call) -> MagicError {
+    let (message, help) = match call.is_cell() {
+        true => ("%render needs `speech` or `text`", "add `speech = \"CLIP\"` or `text = \"WORDS\"`"),
+        false => ("%render needs --speech or --text", "add `--speech CLIP` or `--text \"WORDS\"`"),
+    };
+    MagicError::at(call.head(), message).help(help)
 }
 
 fn preset(call: &Call) -> Preset {

@@ -56,7 +56,7 @@ impl VoiceCard<'_> {
                 Some(source) => audio(source, self.mime),
                 None => format!("<div style=\"{QUIET}\">not kept</div>"),
             };
-            let style = "display:inline-block;vertical-align:top;width:48%;min-width:240px;margin-right:1%";
+            let style = "display:inline-block;vertical-align:top;width:49%;min-width:240px;margin-right:1%";
             format!("<div style=\"{style}\"><b>{title}</b>{player}</div>")
         };
         format!(
@@ -95,7 +95,7 @@ impl VoiceCard<'_> {
                     pitch(scores.pitch.base)
                 ),
             ),
-            ("took", seconds(scores.seconds)),
+            ("cost", format!("{} of this machine's time", seconds(scores.seconds))),
             ("consent", profile.consent().to_owned()),
         ];
         let warnings = profile
@@ -148,16 +148,29 @@ fn stages(profile: &VoiceProfile) -> String {
                 format!("{:.0}%", stage.word_error * 100.0),
                 format!("{:.2}", stage.dnsmos),
                 steps,
-                seconds(stage.seconds),
+                // A duration is not broken over lines.
+                seconds(stage.seconds).replace(' ', "\u{a0}"),
                 format!("{kept}: {}", stage.why),
             ]
             .iter()
-            .map(|cell| escape(cell))
+            .map(|cell| match stage.kept {
+                true => escape(cell),
+                // There to be seen, but not part of the voice.
+                false => format!("<span style=\"opacity:0.6\">{}</span>", escape(cell)),
+            })
             .collect()
         })
         .collect();
-    let columns =
-        ["stage", "GE2E", "second encoder", "words wrong", "quality (DNSMOS)", "steps", "took", "outcome"];
+    let columns = [
+        "stage",
+        "likeness (GE2E)",
+        "likeness (second encoder)",
+        "words wrong",
+        "quality (DNSMOS)",
+        "steps",
+        "took",
+        "outcome",
+    ];
     format!("<div style=\"overflow-x:auto;margin:6px 0\">{}</div>", table_of_html(&columns, &rows))
 }
 

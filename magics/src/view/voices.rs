@@ -48,7 +48,7 @@ pub(crate) fn voices(voices: &Voices, samples: &[Option<(Vec<u8>, &str)>]) -> Bu
         .map(|(accent, sex)| {
             let of = voices.stock.iter().filter(|voice| (voice.accent, voice.sex) == (*accent, *sex));
             let names: Vec<String> = of.map(|voice| format!("<code>{}</code>", escape(voice.id))).collect();
-            vec![format!("{}, {}", accent.title(), sex.name()), names.join(" ")]
+            vec![format!("{}, {}", accent.title(), sex.name()).replace(' ', "\u{a0}"), names.join(" ")]
         })
         .collect();
     let html = format!(
@@ -73,9 +73,12 @@ mod tests {
         };
         let shown = voices(&there, &[]);
         let html = shown.data["text/html"].as_str().unwrap();
-        for wanted in
-            ["No voice of your own yet", "&lt;bad&gt;", "British English, male", "<code>bm_lewis</code>"]
-        {
+        for wanted in [
+            "No voice of your own yet",
+            "&lt;bad&gt;",
+            "British\u{a0}English,\u{a0}male",
+            "<code>bm_lewis</code>",
+        ] {
             assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
         }
         assert_eq!(html.matches("<code>a").count() + html.matches("<code>b").count(), 28);

@@ -198,11 +198,11 @@ fn what_is_missing_and_what_comes_later() {
     check(
         "%render --portrait me.jpg",
         "
-error: a render needs something to say
+error: %render needs --speech or --text
   |
 1 | %render --portrait me.jpg
   | ^^^^^^^
-help: add --speech CLIP or --text \"WORDS\"",
+help: add `--speech CLIP` or `--text \"WORDS\"`",
     );
     check(
         "%render --speech hello.wav",
@@ -356,19 +356,28 @@ help: keep one of them",
     check(
         "%%render\nportrait = \"me.jpg\"",
         "
-error: %render needs `speech`
+error: %render needs `speech` or `text`
+  |
+1 | %%render
+  | ^^^^^^^^
+help: add `speech = \"CLIP\"` or `text = \"WORDS\"`",
+    );
+    check(
+        "%%render\nspeech = \"hello.wav\"",
+        "
+error: %render needs `portrait`
   |
 1 | %%render
   |         ^
-help: add `speech = \"CLIP\"`: What it says: WAV, FLAC, MP3, Ogg or M4A.",
+help: add `portrait = \"IMAGE\"`: A photo with one face seen from the front: JPEG, PNG or WebP.",
     );
     check(
-        "%%render\nportrait = \"me.jpg\"\ntext = \"hello\"",
+        "%%render\nportrait = \"me.jpg\"\ntopic = \"hello\"",
         "
-error: %%render has no `text`
+error: %%render has no `topic`
   |
-3 | text = \"hello\"
-  | ^^^^
+3 | topic = \"hello\"
+  | ^^^^^
 help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
 `--text \"WORDS\"`",
     );
