@@ -11,6 +11,8 @@ pub enum Kind {
     File,
     /// A path, whether something lies there or not; relative to the notebook, `~` is the home folder.
     Path,
+    /// A voice: a stock voice, a profile, or a mixture; whether there is one is seen when it is used.
+    Voice,
     /// A Rust variable's name.
     Name,
     /// A number in `min..=max`.

@@ -23,7 +23,7 @@ const ARGS: &[Arg] = &[
     .required(),
     Arg::flag("speech", "CLIP", Kind::File, "What it says: WAV, FLAC, MP3, Ogg or M4A."),
     Arg::flag("text", "WORDS", Kind::Text, "What it says, in place of a recording: words."),
-    Arg::flag("voice", "VOICE", Kind::Text, VOICE_HELP),
+    Arg::flag("voice", "VOICE", Kind::Voice, VOICE_HELP),
     Arg::flag("speed", "X", SPEED, "How fast the text is said; 1 is the voice's own."),
     Arg::flag(
         "preset",

@@ -15,7 +15,7 @@ const ARGS: &[Arg] = &[
     Arg::flag(
         "voice",
         "VOICE",
-        Kind::Text,
+        Kind::Voice,
         "Who says it: a stock voice, a profile, or a mixture as `me:0.7+af_nova:0.3`.",
     )
     .default(spinbot::DEFAULT_VOICE),

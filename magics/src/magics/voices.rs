@@ -11,7 +11,7 @@ use spinbot::voices::stock;
 pub(crate) struct Voices;
 
 const ARGS: &[Arg] = &[
-    Arg::positional("voice", "NAME", Kind::Text, "Show this one; or the name of the profile meant below."),
+    Arg::positional("voice", "NAME", Kind::Voice, "Show this one; or the name of the profile meant below."),
     Arg::flag("export", "FILE", Kind::Path, "Write the profile to this file."),
     Arg::flag(
         "import",

@@ -30,6 +30,9 @@ fn names_flags_choices_and_files_complete() {
     check("%render --pre|", Some("--preset / --pre"));
     check("%render --seed 1 --s|", Some("--speech --speed --style / --s"));
     check("%render --preset |", Some("draft fine standard / "));
+    check("%speak Hi --voice bm_g|", Some("bm_george / bm_g"));
+    check("%speak Hi --voice af_heart:0.6+am_ec|", Some("am_echo / am_ec"));
+    check("%clone_voice m|", Some("me.jpg my\\ photo.jpg / m"));
     check("%render --preset=f|", Some("fine / f"));
     check("%render --dry-run --style l|", Some("lively / l"));
     check("%render --portrait m|", Some("me.jpg my\\ photo.jpg / m"));
