@@ -125,6 +125,11 @@ fn plan(call: &Call, name: &str, consent: &str, cwd: &Path) -> Result<(Plan, Cal
             places.push((format!("clip{}", clips.len()), span));
         }
     }
+    // What is told of "a clip" without its number can only be of the one that was named.
+    let paths: Vec<_> = call.placed_paths("clips").map(|(_, span)| span).collect();
+    if let [only] = paths.as_slice() {
+        places.push(("clip".to_owned(), *only));
+    }
     let call = call.pointing(places);
     let mut clone = spinbot::clone_voice(clips).name(name).consent(consent);
     if let Some(text) = call.text("transcript") {

@@ -24,9 +24,11 @@ pub(crate) fn heard(heard: &Heard, name: &str) -> Bundle {
                 heard.dnsmos.overall, heard.dnsmos.signal, heard.dnsmos.background
             ),
         ),
-        ("speech above noise", format!("{:.0} dB", heard.snr)),
         ("speakers", heard.speakers.to_string()),
     ];
+    if let Some(snr) = heard.snr {
+        facts.push(("speech above noise", format!("{snr:.0} dB")));
+    }
     if let Some(pitch) = heard.pitch {
         facts.push(("pitch", format!("{:.0} Hz ± {:.1} semitones", pitch.hz, pitch.semitones)));
     }

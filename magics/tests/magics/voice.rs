@@ -239,8 +239,8 @@ fn cloned(engine: &FakeEngine) -> Events {
           {"stage": "adapters", "kept": false, "why": "words were <lost>", "ge2e": 0.86, "dvector": 0.73,
            "word_error": 0.31, "dnsmos": 2.9, "steps": 200, "seconds": 120.0}],
         "curve": [[0.0, 0.68], [60.0, 0.84]], "warnings": ["a lamp hums"], "seconds": 61.0}"#;
-    let clips =
-        r#"[{"label": "hello.wav", "sha256": "ab", "seconds": 30.0, "warnings": ["clipped at <3 s>"]}]"#;
+    let clips = r#"{"seconds": 30.0, "clips": [{"label": "hello.wav", "sha256": "ab", "seconds": 30.0,
+        "warnings": ["clipped at <3 s>"]}]}"#;
     let plot = |content: &[u8]| EventBody::Preview {
         step: "clone_voice".into(),
         name: "similarity".into(),
@@ -404,6 +404,14 @@ fn a_clip_at_fault_is_pointed_at_even_in_a_folder() {
     assert_eq!(plan.steps[0].params["denoise"], true);
     assert_eq!(plan.steps[1].params["transcript"], "hello there");
     assert_eq!(plan.steps[1].params["finetune"], true);
+
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|_, _| {
+        let fault = Fault::new("hello.wav: the recording is silent").help("record again").about("clip");
+        vec![Ok(EventBody::Failed { step: Some("read_clips".into()), fault })]
+    });
+    let error = notebook.error("%clone_voice hello.wav --consent mine");
+    assert!(error.contains("\n  |              ^^^^^^^^^\n"), "{error}");
 
     let mut notebook = Notebook::new();
     notebook.run("%clone_voice hello.wav --consent mine --detach").unwrap();

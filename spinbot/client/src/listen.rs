@@ -63,8 +63,8 @@ pub struct Heard {
     pub confidence: f64,
     /// How good it sounds.
     pub dnsmos: Dnsmos,
-    /// How far the speech lies above the noise between words, in dB.
-    pub snr: f64,
+    /// How far the speech lies above the noise between words, in dB; nothing where there are no pauses to compare.
+    pub snr: Option<f64>,
     /// How high the voice is; nothing where no voice was found.
     pub pitch: Option<Pitch>,
     /// How many people seem to speak.
@@ -131,8 +131,11 @@ impl Show for Heard {
             .row(["words".to_owned(), self.transcript.clone()])
             .row(["confidence".to_owned(), format!("{:.0}%", self.confidence * 100.0)])
             .row(["quality (DNSMOS)".to_owned(), format!("{:.2} of 5", self.dnsmos.overall)])
-            .row(["speech above noise".to_owned(), format!("{:.0} dB", self.snr)])
             .row(["speakers".to_owned(), self.speakers.to_string()]);
+        let table = self
+            .snr
+            .iter()
+            .fold(table, |table, snr| table.row(["speech above noise".to_owned(), format!("{snr:.0} dB")]));
         let table = self.pitch.iter().fold(table, |table, pitch| {
             let pitch = format!("{:.0} Hz ± {:.1} semitones", pitch.hz, pitch.semitones);
             table.row(["pitch".to_owned(), pitch])

@@ -28,21 +28,25 @@ const STYLE: (&str, &str, &[u64]) = ("style", "F32", &[510, 256]);
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// One recording a voice was made from; `read_clips` leaves a list of them as its output `clips`.
+/// One recording a voice was made from: the part of what `read_clips` found in it that a profile keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Clip {
     /// What the user called it.
     pub label: String,
-    /// SHA-256 of its bytes, in hex.
-    pub sha256: String,
-    /// Seconds of it that were used.
+    /// SHA-256 of its bytes, in hex, where the step told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// How long it is, in seconds.
     pub seconds: f64,
-    /// Where it begins in the joined speech, in seconds.
-    #[serde(default)]
-    pub start: f64,
     /// What is doubtful about it, as sentences.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// The output `clips` of `read_clips`.
+#[derive(Deserialize)]
+struct Clips {
+    clips: Vec<Clip>,
 }
 
 /// What a profile says of itself.
@@ -296,7 +300,7 @@ impl Profiles {
         check_name(name)?;
         view.result()?;
         let scores: VoiceScores = view.artifact("clone_voice", "scores")?.json()?;
-        let clips: Vec<Clip> = view.artifact("read_clips", "clips")?.json()?;
+        let Clips { clips } = view.artifact("read_clips", "clips")?.json()?;
         let original = view.artifact("encode_original", "sound")?.bytes()?;
         let clone = view.artifact("encode_clone", "sound")?.bytes()?;
         let mut voice = Container::open(&view.artifact("clone_voice", "voice")?.path)?;

@@ -20,7 +20,8 @@ fn finished(folder: &Path) -> JobView {
                  {\"dtype\":\"F32\",\"shape\":[510,256],\"data_offsets\":[0,522240]}}";
     let mut view = JobView { job: "0f2k".into(), state: JobState::Done, ..JobView::default() };
     let scores = serde_json::to_vec(&super::super::scores::tests::scores()).unwrap();
-    let clip = r#"[{"label":"a.wav","sha256":"ab","seconds":30.0,"start":0.0,"warnings":["<loud>"]}]"#;
+    let clip =
+        r#"{"seconds":30.0,"clips":[{"label":"a.wav","seconds":30.0,"start":0.0,"warnings":["<loud>"]}]}"#;
     for (step, output, bytes) in [
         ("clone_voice", "voice", raw(style, &vec![7; 510 * 256 * 4])),
         ("clone_voice", "scores", scores),
