@@ -166,7 +166,8 @@ fn shown(spoken: &Spoken, view: &JobView, name: &str, call: &Call, cwd: &Path) -
         ),
         false => view::seconds(spoken.seconds()),
     };
-    let mut facts = vec![("length", format!("{length}, {words}")), ("made in", made)];
+    let voice = call.text("voice").unwrap_or_default().to_owned();
+    let mut facts = vec![("voice", voice), ("length", format!("{length}, {words}")), ("made in", made)];
     if !view.cached.is_empty() {
         facts.push(("already there", view.cached.join(", ")));
     }

@@ -54,7 +54,7 @@ impl VoiceCard<'_> {
         let one = |title: &str, source: &Option<Source<'_>>| {
             let player = match source {
                 Some(source) => audio(source, self.mime),
-                None => format!("<div style=\"{QUIET}\">not kept</div>"),
+                None => format!("<div style=\"{QUIET}\">no sample to play here</div>"),
             };
             let style = "display:inline-block;vertical-align:top;width:49%;min-width:240px;margin-right:1%";
             format!("<div style=\"{style}\"><b>{title}</b>{player}</div>")

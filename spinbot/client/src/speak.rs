@@ -304,3 +304,69 @@ impl Show for Spoken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, Input};
+
+    #[test]
+    fn a_plan_has_a_player_and_the_format_asked_for_as_its_result() {
+        for (format, steps, result) in [
+            (SoundFormat::Wav, 3, ("speak", "speech")),
+            (SoundFormat::Mp3, 3, ("encode_player", "sound")),
+            (SoundFormat::Flac, 4, ("encode_speech", "sound")),
+        ] {
+            let text = "One  two\nthree. ".repeat(10);
+            let speak = speak(&text).voice("bf_emma").format(format).seed(5).accent(Accent::Us);
+            let plan = speak.lexicon([("two", "tu")]).plan().unwrap();
+            plan.check().unwrap();
+            assert_eq!((plan.steps.len(), plan.result), (steps, (result.0.into(), result.1.into())));
+            assert_eq!(plan.title, "speak \"One two three. One two three. One two three. One two three.…\"");
+            let params = serde_json::json!({
+                "text": text, "speed": 1.0, "accent": "us", "lexicon": {"two": "tu"}
+            });
+            assert_eq!((&plan.steps[1].params, plan.steps[1].seed), (&params, 5));
+            let voice = Input::Output { step: "read_voice".into(), output: "voice".into() };
+            assert_eq!(plan.steps[1].inputs["voice"], voice);
+        }
+        for (speak, about) in [
+            (speak("\n"), "text"),
+            (speak("hi").speed(2.5), "speed"),
+            (speak("hi").speed(f64::NAN), "speed"),
+            (speak("hi").voice("nobody"), "voice"),
+            (speak("hi").lexicon([("gif", " ")]), "say"),
+        ] {
+            assert_eq!(speak.plan().unwrap_err().argument.as_deref(), Some(about));
+        }
+    }
+
+    #[test]
+    fn what_was_spoken_is_saved_under_its_own_kind_of_name() {
+        let folder = crate::voices::test_folder();
+        let artifact = |name: &str, size: u64| {
+            let path = folder.join(name);
+            std::fs::write(&path, name).unwrap();
+            ArtifactRef { digest: Digest("00".repeat(32)), media_type: "audio/wav".into(), size, path }
+        };
+        let mut spoken = Spoken {
+            job: "0f2k".into(),
+            sound: artifact("sound.flac", 9),
+            speech: artifact("speech.wav", LARGEST_PLAYED_WAV),
+            player: artifact("player.mp3", 9),
+            timing: artifact("timing.json", 9),
+            subtitles: artifact("a.vtt", 9),
+            seconds: 1.0,
+        };
+        spoken.save(folder.join("copy.FLAC")).unwrap();
+        assert_eq!(std::fs::read(folder.join("copy.FLAC")).unwrap(), b"sound.flac");
+        let fault = spoken.save(folder.join("copy.mp3")).unwrap_err();
+        assert!(fault.message.ends_with("copy.mp3: this is flac, not mp3"), "{fault}");
+        assert!(spoken.timing().unwrap_err().message.contains("timing.json"));
+        assert_eq!(Spoken::from_json(&spoken.to_json().unwrap()).unwrap(), spoken);
+        assert!(spoken.player().path.ends_with("speech.wav"));
+        spoken.speech.size += 1;
+        assert!(spoken.player().path.ends_with("player.mp3"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
