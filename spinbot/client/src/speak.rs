@@ -39,6 +39,15 @@ impl SoundFormat {
             SoundFormat::Mp3 => "mp3",
         }
     }
+
+    /// As artifacts name it.
+    fn media_type(self) -> &'static str {
+        match self {
+            SoundFormat::Wav => "audio/wav",
+            SoundFormat::Flac => "audio/flac",
+            SoundFormat::Mp3 => "audio/mpeg",
+        }
+    }
 }
 
 impl std::str::FromStr for SoundFormat {
@@ -261,20 +270,19 @@ impl Spoken {
         self.sound.bytes()
     }
 
-    /// Copies the sound to `path`, whose extension must be that of its format.
+    /// Copies the sound to `path`; an extension of another sound format is refused.
     ///
     /// # Errors
     /// When it cannot be written, or would be called what it is not.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let extension = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        let (own, wanted) = (extension(self.path()), extension(path));
-        if let (Some(own), Some(wanted)) = (own, wanted)
-            && own != wanted
-            && SoundFormat::NAMES.contains(&wanted.as_str())
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if let Some(wanted) = extension.and_then(|name| name.parse::<SoundFormat>().ok())
+            && wanted.media_type() != self.sound.media_type
         {
-            let message = format!("{}: this is {own}, not {wanted}", path.display());
-            return Err(Fault::new(message).help(format!("speak it with `--format {wanted}`")));
+            let (own, wanted) = (&self.sound.media_type, wanted.name());
+            return Err(Fault::new(format!("{}: this is {own}, not {wanted}", path.display()))
+                .help(format!("speak it with `--format {wanted}`")));
         }
         std::fs::write(path, self.bytes()?).map_err(|e| Fault::new(format!("{}: {e}", path.display())))
     }
@@ -344,29 +352,30 @@ mod tests {
     #[test]
     fn what_was_spoken_is_saved_under_its_own_kind_of_name() {
         let folder = crate::voices::test_folder();
-        let artifact = |name: &str, size: u64| {
+        // The store's files have no extensions.
+        let artifact = |name: &str, media_type: &str, size: u64| {
             let path = folder.join(name);
             std::fs::write(&path, name).unwrap();
-            ArtifactRef { digest: Digest("00".repeat(32)), media_type: "audio/wav".into(), size, path }
+            ArtifactRef { digest: Digest("00".repeat(32)), media_type: media_type.into(), size, path }
         };
         let mut spoken = Spoken {
             job: "0f2k".into(),
-            sound: artifact("sound.flac", 9),
-            speech: artifact("speech.wav", LARGEST_PLAYED_WAV),
-            player: artifact("player.mp3", 9),
-            timing: artifact("timing.json", 9),
-            subtitles: artifact("a.vtt", 9),
+            sound: artifact("sound", "audio/flac", 9),
+            speech: artifact("speech", "audio/wav", LARGEST_PLAYED_WAV),
+            player: artifact("player", "audio/mpeg", 9),
+            timing: artifact("timing", "application/json", 9),
+            subtitles: artifact("subtitles", "text/vtt", 9),
             seconds: 1.0,
         };
         spoken.save(folder.join("copy.FLAC")).unwrap();
-        assert_eq!(std::fs::read(folder.join("copy.FLAC")).unwrap(), b"sound.flac");
+        assert_eq!(std::fs::read(folder.join("copy.FLAC")).unwrap(), b"sound");
         let fault = spoken.save(folder.join("copy.mp3")).unwrap_err();
-        assert!(fault.message.ends_with("copy.mp3: this is flac, not mp3"), "{fault}");
-        assert!(spoken.timing().unwrap_err().message.contains("timing.json"));
+        assert!(fault.message.ends_with("copy.mp3: this is audio/flac, not mp3"), "{fault}");
+        assert!(spoken.timing().unwrap_err().message.contains("timing: "));
         assert_eq!(Spoken::from_json(&spoken.to_json().unwrap()).unwrap(), spoken);
-        assert!(spoken.player().path.ends_with("speech.wav"));
+        assert!(spoken.player().path.ends_with("speech"));
         spoken.speech.size += 1;
-        assert!(spoken.player().path.ends_with("player.mp3"));
+        assert!(spoken.player().path.ends_with("player"));
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
