@@ -8,9 +8,9 @@ use crate::error::{MagicError, Span};
 use crate::magic::Magic;
 use crate::session::Session;
 use crate::spec::{Arg, BodyKind, Kind};
-use crate::suggest::nearest;
 use crate::{convert, toml_body};
 use spinbot::Fault;
+use spinbot::suggest::nearest;
 use std::path::{Path, PathBuf};
 
 /// A value as its kind has it.
@@ -42,7 +42,7 @@ pub(crate) enum Given {
 }
 
 /// A magic with its arguments.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     magic: &'static str,
     args: &'static [Arg],
@@ -50,6 +50,8 @@ pub struct Call {
     values: Vec<(&'static str, Option<Span>, Value)>,
     head: Span,
     cell: bool,
+    /// What a plan calls things, and where they come from.
+    aliases: Vec<(String, Span)>,
 }
 
 impl Call {
@@ -74,6 +76,7 @@ impl Call {
             values: Vec::new(),
             head: raw.name_span,
             cell: raw.double,
+            aliases: Vec::new(),
         };
         call.check_counts(&given, raw, magic.body())?;
         let mut values: Vec<Option<Value>> = Vec::new();
@@ -168,6 +171,45 @@ impl Call {
         })
     }
 
+    /// As [`Call::texts`], with where each lies.
+    pub(crate) fn placed_texts(&self, name: &str) -> impl Iterator<Item = (&str, Span)> {
+        self.placed(name).filter_map(|(value, span)| match value {
+            Value::Text(text) => Some((text.as_str(), span)),
+            _ => None,
+        })
+    }
+
+    /// All paths given for a repeated argument, with where each lies.
+    pub(crate) fn placed_paths(&self, name: &str) -> impl Iterator<Item = (&Path, Span)> {
+        self.placed(name).filter_map(|(value, span)| match value {
+            Value::Path(path) => Some((path.as_path(), span)),
+            _ => None,
+        })
+    }
+
+    fn placed(&self, name: &str) -> impl Iterator<Item = (&Value, Span)> {
+        let head = self.head;
+        let given = self.values.iter().filter(move |(given, _, _)| *given == name);
+        given.map(move |(_, span, value)| (value, span.unwrap_or(head)))
+    }
+
+    /// The same call, in which a fault about one of these names points at its characters: a plan has more inputs
+    /// than its magic has arguments.
+    #[must_use]
+    pub(crate) fn pointing(&self, names: impl IntoIterator<Item = (String, Span)>) -> Self {
+        let mut call = self.clone();
+        call.aliases.extend(names);
+        call
+    }
+
+    /// As [`Call::pointing`], for the profiles of a voice.
+    #[must_use]
+    pub(crate) fn pointing_at_voice(&self) -> Self {
+        // More than any mixture has.
+        let inputs = |span| (1..=99).map(move |i| (format!("profile{i}"), span));
+        self.pointing(self.span("voice").into_iter().flat_map(inputs))
+    }
+
     /// A file, as an absolute path.
     pub fn path(&self, name: &str) -> Option<&Path> {
         match self.first(name) {
@@ -204,6 +246,10 @@ impl Call {
 
     /// A fault of the lower crates, pointed at the argument it is about, else at the magic's name.
     pub fn fault(&self, fault: Fault) -> MagicError {
+        let alias = self.aliases.iter().find(|(name, _)| Some(name) == fault.argument.as_ref());
+        if let Some((_, span)) = alias {
+            return MagicError { message: fault.message, help: fault.help, span: Some(*span) };
+        }
         let about = fault.argument.as_deref().map(|name| name.replace('_', "-"));
         let span =
             about.and_then(|name| self.values.iter().find(|(given, _, _)| *given == name)).and_then(|v| v.1);

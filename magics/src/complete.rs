@@ -9,6 +9,7 @@ use crate::magic::{Magic, find, registry};
 use crate::reference::{about, help, label};
 use crate::spec::{Arg, BodyKind, Kind};
 use spinbot::Bundle;
+use spinbot::voices::{Profiles, STOCK};
 use std::path::Path;
 
 /// What could stand in place of the characters `replaces`.
@@ -156,7 +157,14 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
     let whole = Span::new(end - text.len(), end);
     match arg.kind {
         Kind::Choice(choices) => matching(choices.iter().map(|c| (*c).to_owned()), text, whole),
-        Kind::File => {
+        Kind::Voice => {
+            // The part of a mixture that is being typed.
+            let part = text.rfind('+').map_or(text, |at| text.get(at + 1..).unwrap_or(""));
+            let own = Profiles::standard().names().unwrap_or_default();
+            let known = own.into_iter().chain(STOCK.iter().map(|voice| voice.id.to_owned()));
+            matching(known, part, Span::new(end - part.len(), end))
+        }
+        Kind::File | Kind::Path => {
             let escape = |name: &str| match quote {
                 Some(_) => name.to_owned(),
                 None => name.replace(' ', "\\ "),

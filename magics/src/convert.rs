@@ -3,7 +3,7 @@
 use crate::call::Value;
 use crate::error::{MagicError, Span};
 use crate::spec::{Arg, Kind};
-use crate::suggest::nearest;
+use spinbot::suggest::nearest;
 use std::path::{Path, PathBuf};
 
 /// Words that cannot name a variable.
@@ -27,12 +27,14 @@ pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Val
         wrong(message).help(format!("write `{written}`: {}", arg.help))
     };
     match arg.kind {
-        Kind::Text | Kind::Code => Ok(Value::Text(text.to_owned())),
+        Kind::Text | Kind::Voice | Kind::Code => Ok(Value::Text(text.to_owned())),
         Kind::Flag => match text {
             "true" => Ok(Value::Flag),
             _ => Err(wrong(format!("{name} takes no value")).help("write it alone")),
         },
         Kind::File => file(text, span, cwd),
+        Kind::Path if text.is_empty() => Err(wrong(format!("{name} needs a path")).help(arg.help)),
+        Kind::Path => Ok(Value::Path(resolved(text, cwd))),
         Kind::Name if is_variable_name(text) => Ok(Value::Text(text.to_owned())),
         Kind::Name => Err(wrong(format!("`{text}` cannot name a Rust variable"))
             .help("use letters, digits and `_`, not a digit first, and no Rust keyword")),
@@ -84,6 +86,15 @@ pub(crate) fn resolved(text: &str, cwd: &Path) -> PathBuf {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => cwd.join(text),
     }
+}
+
+/// Relative to this process's folder where it lies in it: the engine names files in its errors as they are given,
+/// and reads relative ones from that folder.
+pub(crate) fn as_short_as_possible(path: &Path) -> PathBuf {
+    let folder = std::env::current_dir().ok();
+    folder
+        .and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned))
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// A file of nearly that name in the same folder.

@@ -1,14 +1,16 @@
 //! Follows a job in a cell: one card updated in place, previews as they come, the stop button heeded.
 //!
+//! A preview that sounds gets a player of its own, which no redraw of the card restarts; it goes when the job ends.
+//!
 //! What the result looks like is the magic's own business.
 
 use crate::Call;
 use crate::error::{Failure, MagicError};
 use crate::jobs::Jobs;
 use crate::session::Session;
-use crate::view::job_card;
+use crate::view::{self, job_card};
 use spinbot::event::ArtifactRef;
-use spinbot::{Digest, Fault, JobState, JobView};
+use spinbot::{Bundle, Digest, Fault, JobState, JobView, Plan, Show};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -22,15 +24,58 @@ const GLANCE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Larger previews are not worth sending again and again.
 const LARGEST_PREVIEW: u64 = 400_000;
+/// One that sounds is sent once: 12 s of WAV at 48 kHz.
+const LARGEST_SOUND: u64 = 1_200_000;
+
+/// Runs a plan as every magic with a result does: `--dry-run` shows it, `--detach` queues it, else it is followed to
+/// its end under the display id returned with its view.
+///
+/// # Errors
+/// What is wrong with the plan, and those of [`watch`].
+pub(crate) fn run(
+    plan: Plan,
+    call: &Call,
+    cx: &mut dyn Session,
+) -> Result<Option<(String, JobView)>, Failure> {
+    if call.has("dry-run") {
+        cx.display(&plan.bundle(), None);
+        return Ok(None);
+    }
+    let fault = |fault: Fault| Failure::from(call.fault(fault));
+    let mut engine = cx.jobs().map_err(fault)?;
+    let job = engine.submit(plan).map_err(fault)?;
+    if call.has("detach") {
+        let queued = format!("job {job} is queued; `%jobs` shows how it stands, `%cancel {job}` stops it");
+        cx.display(&Bundle::text(queued), None);
+        return Ok(None);
+    }
+    let display_id = cx.unique_id();
+    let view = watch(&mut *engine, &job, &display_id, call, cx)?;
+    Ok(Some((display_id, view)))
+}
 
 /// Follows `job` under `display_id` to its end and returns its view when it is done.
 ///
 /// # Errors
 /// The job's own fault at the argument it is about, that it was cancelled, or that the user pressed stop.
-pub(crate) fn watch(
+fn watch(
     engine: &mut dyn Jobs,
     job: &str,
     display_id: &str,
+    call: &Call,
+    cx: &mut dyn Session,
+) -> Result<JobView, Failure> {
+    let mut sounds = Sounds::default();
+    let ended = watch_with(engine, job, display_id, &mut sounds, call, cx);
+    sounds.clear(cx);
+    ended
+}
+
+fn watch_with(
+    engine: &mut dyn Jobs,
+    job: &str,
+    display_id: &str,
+    sounds: &mut Sounds,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
@@ -50,6 +95,9 @@ pub(crate) fn watch(
                 view.apply(&event);
                 ended = event.body.is_terminal();
                 card.changed(&view, ended, cx);
+                if !ended {
+                    sounds.show(&view, cx);
+                }
             }
             Ok(Err(fault)) => return Err(call.fault(fault).into()),
             Err(RecvTimeoutError::Timeout) => card.glance(&view, cx),
@@ -125,6 +173,36 @@ impl<'a> Card<'a> {
         self.pause = REDRAW.max(Duration::from_secs_f64(sent / BYTES_PER_SECOND));
         self.drawn = Some(Instant::now());
         self.stale = false;
+    }
+}
+
+/// The players of previews that sound.
+#[derive(Default)]
+struct Sounds {
+    /// Name of the preview and its display's id.
+    shown: Vec<(String, String)>,
+}
+
+impl Sounds {
+    fn show(&mut self, view: &JobView, cx: &mut dyn Session) {
+        for (name, preview) in &view.previews {
+            let sounds = preview.media_type.starts_with("audio/") && preview.size <= LARGEST_SOUND;
+            if !sounds || self.shown.iter().any(|(shown, _)| shown == name) {
+                continue;
+            }
+            let id = cx.unique_id();
+            // A preview that cannot be read is not worth ending the display for.
+            if let Ok(content) = preview.bytes() {
+                cx.display(&view::sound_preview(name, &preview.media_type, &content), Some(&id));
+            }
+            self.shown.push((name.clone(), id));
+        }
+    }
+
+    fn clear(self, cx: &mut dyn Session) {
+        for (_, id) in self.shown {
+            cx.update(&id, &Bundle::text("").with("text/html", ""));
+        }
     }
 }
 

@@ -21,17 +21,20 @@ pub mod jobs;
 pub mod reference;
 pub mod spec;
 
+mod beside;
 mod call;
 mod convert;
 mod error;
 mod follow;
+mod leave;
 mod magic;
 mod magics;
+mod process;
 mod rust_lex;
 mod session;
-mod suggest;
 mod toml_body;
 mod view;
+mod wav;
 
 pub use call::Call;
 pub use complete::{Completions, complete, inspect};

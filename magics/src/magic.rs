@@ -7,8 +7,8 @@ use crate::cell::RawMagic;
 use crate::error::{Failure, MagicError};
 use crate::session::Session;
 use crate::spec::{Arg, BodyKind, Example};
-use crate::suggest::nearest;
 use crate::{Call, magics, reference};
+use spinbot::suggest::nearest;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One magic.

@@ -2,12 +2,17 @@
 
 mod bash;
 mod cancel;
+mod clone_voice;
 mod html;
 mod jobs;
+mod listen;
 mod lsmagic;
 mod markdown;
+mod models;
 mod render;
+mod speak;
 mod time;
+mod voices;
 
 use crate::magic::Magic;
 
@@ -15,10 +20,15 @@ use crate::magic::Magic;
 pub(crate) const ALL: &[&dyn Magic] = &[
     &bash::Bash,
     &cancel::Cancel,
+    &clone_voice::CloneVoice,
     &html::Html,
     &jobs::Jobs,
+    &listen::Listen,
     &lsmagic::LsMagic,
     &markdown::Markdown,
+    &models::Models,
     &render::Render,
+    &speak::Speak,
     &time::Time,
+    &voices::Voices,
 ];

@@ -4,7 +4,9 @@
 
 use crate::error::EvalFailure;
 use crate::jobs::{EngineJobs, Jobs};
+use spinbot::voices::Profiles;
 use spinbot::{Bundle, Fault};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +69,16 @@ pub trait Session {
 
     /// A display id no other output has.
     fn unique_id(&mut self) -> String;
+
+    /// Where the user's voices are kept. Tests bring their own.
+    fn profiles(&self) -> Profiles {
+        Profiles::standard()
+    }
+
+    /// The program itself, for what only its command line does. Tests bring their own.
+    fn program(&self) -> OsString {
+        spinbot::home::program()
+    }
 
     /// The door to the engine; started when there is none. Tests bring their own.
     ///

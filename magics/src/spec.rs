@@ -9,6 +9,10 @@ pub enum Kind {
     Text,
     /// A file that exists; relative to the notebook, `~` is the home folder.
     File,
+    /// A path, whether something lies there or not; relative to the notebook, `~` is the home folder.
+    Path,
+    /// A voice: a stock voice, a profile, or a mixture; whether there is one is seen when it is used.
+    Voice,
     /// A Rust variable's name.
     Name,
     /// A number in `min..=max`.
@@ -128,6 +132,9 @@ pub const DETACH: Arg =
 pub const SEED: Arg =
     Arg::flag("seed", "N", Kind::Int { min: 0, max: i64::MAX }, "Seed of everything random in it.")
         .default("0");
+
+/// `--speed X`, for magics that say something.
+pub const SPEED: Kind = Kind::Number { min: *spinbot::SPEEDS.start(), max: *spinbot::SPEEDS.end() };
 
 /// What the lines below `%%name` are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::call::{Assignment, Given};
 use crate::error::{MagicError, Span};
 use crate::magic::Magic;
 use crate::spec::{Arg, Kind};
-use crate::suggest::nearest;
+use spinbot::suggest::nearest;
 use toml::de::{DeTable, DeValue};
 
 /// The arguments a TOML body gives. `place` is where the body lies in the cell.

@@ -1,13 +1,27 @@
 //! How results look. All HTML of magics is written here and below, from plain data, with everything escaped.
 //!
 //! JupyterLab's sanitiser shapes it: `style`, `class` and `title` survive everywhere, `<progress>` and `<source>`
-//! do not. Colours come from the theme where there is one (`--jp-*`), else from the surrounding text.
+//! do not; of a style it keeps what it knows, and it knows neither `var()` nor `.5` without its zero, nor `flex`.
+//! Colours come from the theme where there is one (`--jp-*`), else from the surrounding text: every themed
+//! declaration follows a plain one, which is what is left of both in an untrusted notebook.
 
+mod heard;
 mod job_card;
 mod player;
+mod scale;
+mod spoken;
+mod svg;
+mod voice_card;
+mod voices;
+mod waveform;
 
+pub(crate) use heard::heard;
 pub(crate) use job_card::job_card;
-pub(crate) use player::{Player, VideoSource, inline_size};
+pub(crate) use player::{Player, inline_size};
+pub(crate) use spoken::{SpokenCard, sound_preview};
+pub(crate) use voice_card::VoiceCard;
+pub(crate) use voices::voices;
+pub(crate) use waveform::LONGEST_DRAWN;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,9 +30,10 @@ use spinbot::{Bundle, JobState, JobView, follow};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Of a frame around something.
-const BORDER: &str = "1px solid var(--jp-border-color2, rgba(128,128,128,.4))";
+const FRAME: &str = "border:1px solid rgba(128,128,128,0.4);\
+                     border:1px solid var(--jp-border-color2, rgba(128,128,128,0.4));border-radius:4px";
 /// Of what is only said aside.
-const QUIET: &str = "opacity:.75;font-size:90%";
+const QUIET: &str = "opacity:0.75;font-size:90%";
 
 /// A time as a person says it: three digits and a unit, minutes from 90 s on.
 pub(crate) fn duration(took: Duration) -> String {
@@ -56,6 +71,43 @@ fn data_uri(mime: &str, content: &[u8]) -> String {
     format!("data:{};base64,{}", escape(mime), BASE64.encode(content))
 }
 
+/// Where a player takes its media from.
+pub(crate) enum Source<'a> {
+    /// The file's bytes, inside the output.
+    Inline(&'a [u8]),
+    /// A file beside the notebook, by its relative path with `/` between the parts.
+    Beside(&'a str),
+}
+
+impl Source<'_> {
+    /// What stands in `src`.
+    fn uri(&self, mime: &str) -> String {
+        match self {
+            Source::Inline(content) => data_uri(mime, content),
+            Source::Beside(path) => {
+                escape(&path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/"))
+            }
+        }
+    }
+}
+
+fn percent_encoded(part: &str) -> String {
+    part.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// A player of sound. `src` on the element itself: the sanitiser strips `<source>` in untrusted notebooks.
+fn audio(source: &Source<'_>, mime: &str) -> String {
+    let style = "display:block;width:100%;max-width:540px;margin:4px 0";
+    format!("<audio controls preload=\"auto\" style=\"{style}\" src=\"{}\"></audio>", source.uri(mime))
+}
+
 /// A table, its columns to the left. Cells are HTML already.
 fn table_of_html(columns: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |tag: &str, content: &str| format!("<{tag} style=\"text-align:left\">{content}</{tag}>");
@@ -78,16 +130,17 @@ pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> Bundle {
 
 /// A bar filled to `fraction`, in the colour of how the job stands.
 fn bar(fraction: f64, state: JobState) -> String {
-    let colour = match state {
-        JobState::Failed => "var(--jp-error-color1, #d32f2f)",
-        JobState::Cancelled => "var(--jp-warn-color1, #f57c00)",
-        _ => "var(--jp-brand-color1, #1976d2)",
+    let (theme, plain) = match state {
+        JobState::Failed => ("--jp-error-color1", "#d32f2f"),
+        JobState::Cancelled => ("--jp-warn-color1", "#f57c00"),
+        _ => ("--jp-brand-color1", "#1976d2"),
     };
     let percent = (fraction.clamp(0.0, 1.0) * 100.0).round();
     format!(
         "<div style=\"height:6px;border-radius:3px;overflow:hidden;margin:6px 0;\
-         background:var(--jp-layout-color3, rgba(128,128,128,.3))\" title=\"{percent:.0}%\">\
-         <div style=\"height:6px;width:{percent:.0}%;background:{colour}\"></div></div>"
+         background:rgba(128,128,128,0.3);background:var(--jp-layout-color3, rgba(128,128,128,0.3))\" \
+         title=\"{percent:.0}%\"><div style=\"height:6px;width:{percent:.0}%;\
+         background:{plain};background:var({theme}, {plain})\"></div></div>"
     )
 }
 

@@ -1,14 +1,17 @@
 //! `%render`: a photo that talks.
 
 use crate::error::{Failure, MagicError};
-use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, named};
-use crate::view::{self, Player, VideoSource};
-use crate::{Call, Magic, Session, follow};
+use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, named};
+use crate::view::{self, Player, Source};
+use crate::{Call, Magic, Session, beside, convert, follow, leave};
 use spinbot::render::Preset;
-use spinbot::{Bundle, Fault, JobView, Plan, Show, Take};
-use std::path::{Path, PathBuf};
+use spinbot::voices::Profiles;
+use spinbot::{Bundle, Fault, JobView, Plan, Take};
+use std::path::Path;
 
 pub(crate) struct Render;
+
+const VOICE_HELP: &str = "Who says the text: a stock voice, a profile, or a mixture as `me:0.7+af_nova:0.3` (af_heart when not given).";
 
 const ARGS: &[Arg] = &[
     Arg::flag(
@@ -18,7 +21,10 @@ const ARGS: &[Arg] = &[
         "A photo with one face seen from the front: JPEG, PNG or WebP.",
     )
     .required(),
-    Arg::flag("speech", "CLIP", Kind::File, "What it says: WAV, FLAC, MP3, Ogg or M4A.").required(),
+    Arg::flag("speech", "CLIP", Kind::File, "What it says: WAV, FLAC, MP3, Ogg or M4A."),
+    Arg::flag("text", "WORDS", Kind::Text, "What it says, in place of a recording: words."),
+    Arg::flag("voice", "VOICE", Kind::Voice, VOICE_HELP),
+    Arg::flag("speed", "X", SPEED, "How fast the text is said; 1 is the voice's own."),
     Arg::flag(
         "preset",
         "PRESET",
@@ -41,13 +47,8 @@ const ARGS: &[Arg] = &[
 ];
 
 /// What this version makes a video from.
-const FORMS: &str = "this version renders a photo and a recording: `%render --portrait IMAGE --speech CLIP`";
-
-/// HTML above this is too much for one output of a notebook.
-const LARGEST_OUTPUT: u64 = 2_000_000;
-
-/// Folder beside the notebook for videos too large to lie inside it.
-const MEDIA_FOLDER: &str = "spinbot-media";
+const FORMS: &str = "this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
+                     `--text \"WORDS\"`";
 
 impl Magic for Render {
     fn name(&self) -> &'static str {
@@ -55,13 +56,15 @@ impl Magic for Render {
     }
 
     fn summary(&self) -> &'static str {
-        "Makes a photo say a recording: a lip-synced MP4."
+        "Makes a photo say a recording or a text: a lip-synced MP4."
     }
 
     fn details(&self) -> &'static str {
         "Shows the first frame as soon as it is drawn, then the progress, then the player, and leaves a Rust \
          variable of type `spinbot::Take`. The same in Rust: \
-         `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`.\n\n\
+         `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`, or `.text(\"Hello\").voice(\"me\")` \
+         in place of the recording.\n\n\
+         With `--text` the lips move by the exact times of the phonemes. \
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
          too large for the notebook is written to `spinbot-media/` beside it."
     }
@@ -85,6 +88,10 @@ impl Magic for Render {
                 about: "A small and calm one, as `quick`.",
             },
             Example {
+                cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --voice af_heart",
+                about: "Make the photo say a text.",
+            },
+            Example {
                 cell: "%%render --dry-run\nportrait = \"me.jpg\"\nspeech = \"hello.wav\"\npreset = \"fine\"\nkeep-aspect = true\nseed = 7",
                 about: "The same arguments as TOML; only show the plan.",
             },
@@ -92,44 +99,33 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = [
-            "--text",
-            "--topic",
-            "--bot",
-            "--stage",
-            "--voice",
-            "--seconds",
-            "--variant",
-            "--takes",
-            "--subtitles",
-        ];
+        let later = ["--topic", "--bot", "--stage", "--seconds", "--variant", "--takes", "--subtitles"];
         (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
     }
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
+        let call = &call.pointing_at_voice();
+        if !call.has("speech") && !call.has("text") {
+            return Err(nothing_to_say(call).into());
+        }
         let fault = |fault: Fault| Failure::from(call.fault(fault));
-        let plan = plan(call).map_err(fault)?;
-        if call.has("dry-run") {
-            cx.display(&plan.bundle(), None);
-            return Ok(());
-        }
-        let mut engine = cx.jobs().map_err(fault)?;
-        let job = engine.submit(plan).map_err(fault)?;
-        if call.has("detach") {
-            let queued =
-                format!("job {job} is queued; `%jobs` shows how it stands, `%cancel {job}` stops it");
-            cx.display(&Bundle::text(queued), None);
-            return Ok(());
-        }
-        let display_id = cx.unique_id();
-        let view = follow::watch(&mut *engine, &job, &display_id, call, cx)?;
+        let plan = plan(call, cx.profiles()).map_err(fault)?;
+        let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
         let name = call.text("as").unwrap_or("take").to_owned();
         let take = Take::of(&view).map_err(fault)?;
         // First the variable: a player that cannot be shown must not lose the take.
-        leave(&take, &name, call, cx)?;
+        leave::from_json("spinbot::Take", &take.to_json().map_err(fault)?, &name, call, cx)?;
         cx.update(&display_id, &shown(&take, &view, &name, call, cx.cwd())?);
         Ok(())
     }
+}
+
+fn nothing_to_say(call: &Call) -> MagicError {
+    let (message, help) = match call.is_cell() {
+        true => ("%render needs `speech` or `text`", "add `speech = \"CLIP\"` or `text = \"WORDS\"`"),
+        false => ("%render needs --speech or --text", "add `--speech CLIP` or `--text \"WORDS\"`"),
+    };
+    MagicError::at(call.head(), message).help(help)
 }
 
 fn preset(call: &Call) -> Preset {
@@ -137,13 +133,22 @@ fn preset(call: &Call) -> Preset {
     call.text("preset").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
-fn plan(call: &Call) -> Result<Plan, Fault> {
-    let mut render = spinbot::render().preset(preset(call));
+fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
+    let mut render = spinbot::render().preset(preset(call)).profiles(profiles);
     if let Some(portrait) = call.path("portrait") {
-        render = render.portrait(as_short_as_possible(portrait));
+        render = render.portrait(convert::as_short_as_possible(portrait));
     }
     if let Some(speech) = call.path("speech") {
-        render = render.speech(as_short_as_possible(speech));
+        render = render.speech(convert::as_short_as_possible(speech));
+    }
+    if let Some(text) = call.text("text") {
+        render = render.text(text);
+    }
+    if let Some(voice) = call.text("voice") {
+        render = render.voice(voice);
+    }
+    if let Some(speed) = call.number("speed") {
+        render = render.speed(speed);
     }
     if call.text("style") == Some("still") {
         render = render.still();
@@ -155,15 +160,6 @@ fn plan(call: &Call) -> Result<Plan, Fault> {
         render = render.seed(seed);
     }
     render.plan()
-}
-
-/// Relative to this process's folder where it lies in it: the engine names files in its errors as they are given,
-/// and reads relative ones from that folder.
-fn as_short_as_possible(path: &Path) -> PathBuf {
-    let folder = std::env::current_dir().ok();
-    folder
-        .and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned))
-        .unwrap_or_else(|| path.to_owned())
 }
 
 /// The player of a finished take.
@@ -186,7 +182,7 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
         view::bytes(size),
         view::seconds(take.seconds())
     );
-    let (video, beside) = match view::inline_size(size, poster_size) > LARGEST_OUTPUT {
+    let (video, beside) = match view::inline_size(size, poster_size) > beside::LARGEST_OUTPUT {
         true => (Vec::new(), Some(put_beside(take, name, cwd).map_err(|fault| call.fault(fault))?)),
         false => (take.bytes().map_err(|fault| call.fault(fault))?, None),
     };
@@ -195,38 +191,13 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     }
     // With the photo's own shape the preset's size is its longer side, which need not be its width.
     let width = (!call.has("keep-aspect")).then(|| preset(call).size_and_quantizer().0);
-    let source = beside.as_deref().map_or(VideoSource::Inline(&video), VideoSource::Beside);
+    let source = beside.as_deref().map_or(Source::Inline(&video), Source::Beside);
     Ok(Player { source, poster: poster.as_deref(), width, facts: &facts, text }.bundle())
 }
 
-/// Writes the video beside the notebook and returns its relative path. Its name carries its digest, so that an
-/// older output keeps its own video.
 fn put_beside(take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {
-    let file = format!("{name}-{}.mp4", take.artifact().digest.short());
-    let folder = cwd.join(MEDIA_FOLDER);
-    let path = folder.join(&file);
-    let unfinished = folder.join(format!("{file}.part"));
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::copy(take.path(), &unfinished))
-        .and_then(|_| std::fs::rename(&unfinished, &path))
-        .map_err(|e| {
-            // It may not even have come to be.
-            let _ = std::fs::remove_file(&unfinished);
-            Fault::new(format!(
-                "the video is too large for the notebook and cannot be written beside it: {e}"
-            ))
-            .help(format!("make {} writable, or use `--preset draft`", folder.display()))
-        })?;
-    Ok(format!("{MEDIA_FOLDER}/{file}"))
-}
-
-/// Leaves the take as a Rust variable.
-fn leave(take: &Take, name: &str, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
-    let json = take.to_json().map_err(|fault| call.fault(fault))?;
-    // As many hashes as the text cannot hold behind a quote.
-    let hashes = "#".repeat(
-        json.split('"').map(|part| part.len() - part.trim_start_matches('#').len()).max().unwrap_or(0) + 1,
-    );
-    let value = format!("spinbot::Take::from_json(r{hashes}\"{json}\"{hashes})?");
-    cx.bind(name, "spinbot::Take", &value).map_err(|fault| call.fault(fault.about("as")).into())
+    beside::put(take.artifact(), name, "mp4", "video", cwd).map_err(|fault| {
+        let help = fault.help.clone().unwrap_or_default();
+        fault.help(format!("{help}, or use `--preset draft`"))
+    })
 }

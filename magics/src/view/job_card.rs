@@ -1,6 +1,6 @@
 //! A job being followed: title, latest preview, bar, where it stands. A pure function of the job's view.
 
-use super::{BORDER, QUIET, bar, data_uri, escape};
+use super::{FRAME, QUIET, bar, data_uri, escape};
 use spinbot::{Bundle, JobView, follow};
 
 /// The card of a job; `picture` is its latest preview as MIME type and bytes.
@@ -10,12 +10,14 @@ pub(crate) fn job_card(view: &JobView, picture: Option<(&str, &[u8])>) -> Bundle
     let title = escape(&view.title);
     let image = picture.map_or(String::new(), |(mime, content)| {
         let uri = data_uri(mime, content);
-        format!("<img src=\"{uri}\" style=\"display:block;max-width:100%;width:256px;margin:6px 0\">")
+        // Photos are JPEG; what is drawn, with small letters in it, is PNG.
+        let width = if mime == "image/png" { 480 } else { 256 };
+        format!("<img src=\"{uri}\" style=\"display:block;max-width:100%;width:{width}px;margin:6px 0\">")
     });
     let fault =
         view.fault.as_ref().map_or(String::new(), |fault| format!("<div>{}</div>", escape(&fault.message)));
     let html = format!(
-        "<div style=\"max-width:32em;padding:8px 12px;border:{BORDER};border-radius:4px\">\
+        "<div style=\"max-width:32em;padding:8px 12px;{FRAME}\">\
          <div><b>{title}</b></div>{image}{bar}<div style=\"{QUIET}\">{caption}{cached}</div>{fault}</div>",
         bar = bar(view.fraction, view.state),
         caption = escape(&caption),

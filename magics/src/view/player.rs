@@ -1,19 +1,11 @@
 //! A finished video: the player, its poster, and a few facts under it.
 
-use super::{QUIET, data_uri, escape, table_of_html};
+use super::{QUIET, Source, data_uri, escape, table_of_html};
 use spinbot::Bundle;
-
-/// Where the player takes the video from.
-pub(crate) enum VideoSource<'a> {
-    /// The MP4's bytes, inside the output.
-    Inline(&'a [u8]),
-    /// A file beside the notebook, by its relative path with `/` between the parts.
-    Beside(&'a str),
-}
 
 /// A video to show.
 pub(crate) struct Player<'a> {
-    pub(crate) source: VideoSource<'a>,
+    pub(crate) source: Source<'a>,
     /// JPEG shown before it plays, and where nothing plays.
     pub(crate) poster: Option<&'a [u8]>,
     /// CSS pixels, narrower where the notebook is; nothing for the video's own.
@@ -33,12 +25,7 @@ pub(crate) fn inline_size(video: u64, poster: u64) -> u64 {
 impl Player<'_> {
     /// The player as HTML, the poster as JPEG for places without HTML, and the text.
     pub(crate) fn bundle(&self) -> Bundle {
-        let source = match self.source {
-            VideoSource::Inline(content) => data_uri("video/mp4", content),
-            VideoSource::Beside(path) => {
-                escape(&path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/"))
-            }
-        };
+        let source = self.source.uri("video/mp4");
         let poster =
             self.poster.map_or(String::new(), |jpeg| format!(" poster=\"{}\"", data_uri("image/jpeg", jpeg)));
         let facts: Vec<Vec<String>> =
@@ -58,17 +45,6 @@ impl Player<'_> {
     }
 }
 
-fn percent_encoded(part: &str) -> String {
-    part.bytes()
-        .map(|byte| match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +53,7 @@ mod tests {
     fn a_player_survives_the_sanitiser_and_carries_its_poster() {
         let facts = [("length", "8.0 s".to_owned()), ("job", "<0f2k>".to_owned())];
         let mut player = Player {
-            source: VideoSource::Inline(b"mp4"),
+            source: Source::Inline(b"mp4"),
             poster: Some(b"jpg"),
             width: Some(512),
             facts: &facts,
@@ -99,7 +75,7 @@ mod tests {
         assert_eq!(shown.data["text/plain"], "take: 8.0 s");
         assert!(html.len() as u64 <= inline_size(3, 3));
 
-        player.source = VideoSource::Beside("spinbot media/a\"b.mp4");
+        player.source = Source::Beside("spinbot media/a\"b.mp4");
         player.poster = None;
         let shown = player.bundle();
         let html = shown.data["text/html"].as_str().unwrap();

@@ -21,12 +21,18 @@ fn check(marked: &str, expected: Option<&str>) {
 fn names_flags_choices_and_files_complete() {
     check("%ti|", Some("%time / %ti"));
     check("%ti|me", Some("%time / %time"));
-    check("let a = 1;\n%|", Some("%cancel %jobs %lsmagic %render %time / %"));
-    check("%%|", Some("%%bash %%html %%markdown %%render %%time / %%"));
+    check(
+        "let a = 1;\n%|",
+        Some("%cancel %clone_voice %jobs %listen %lsmagic %models %render %speak %time %voices / %"),
+    );
+    check("%%|", Some("%%bash %%clone_voice %%html %%markdown %%render %%speak %%time / %%"));
     check("?re|", Some("?render / ?re"));
     check("%render --pre|", Some("--preset / --pre"));
-    check("%render --seed 1 --s|", Some("--speech --style / --s"));
+    check("%render --seed 1 --s|", Some("--speech --speed --style / --s"));
     check("%render --preset |", Some("draft fine standard / "));
+    check("%speak Hi --voice bm_g|", Some("bm_george / bm_g"));
+    check("%speak Hi --voice af_heart:0.6+am_ec|", Some("am_echo / am_ec"));
+    check("%clone_voice m|", Some("me.jpg my\\ photo.jpg / m"));
     check("%render --preset=f|", Some("fine / f"));
     check("%render --dry-run --style l|", Some("lively / l"));
     check("%render --portrait m|", Some("me.jpg my\\ photo.jpg / m"));
@@ -35,7 +41,9 @@ fn names_flags_choices_and_files_complete() {
     check("%render --portrait .h|", Some(".hidden / .h"));
     check(
         "%render --portrait me.jpg |--x",
-        Some("--as --detach --dry-run --keep-aspect --preset --seed --speech --style / "),
+        Some(
+            "--as --detach --dry-run --keep-aspect --preset --seed --speech --speed --style --text --voice / ",
+        ),
     );
     check("%%render\npor|", Some("portrait / por"));
     check(

@@ -198,11 +198,20 @@ fn what_is_missing_and_what_comes_later() {
     check(
         "%render --portrait me.jpg",
         "
-error: %render needs --speech
+error: %render needs --speech or --text
   |
 1 | %render --portrait me.jpg
-  |                          ^
-help: add `--speech CLIP`: What it says: WAV, FLAC, MP3, Ogg or M4A.",
+  | ^^^^^^^
+help: add `--speech CLIP` or `--text \"WORDS\"`",
+    );
+    check(
+        "%render --speech hello.wav",
+        "
+error: %render needs --portrait
+  |
+1 | %render --speech hello.wav
+  |                           ^
+help: add `--portrait IMAGE`: A photo with one face seen from the front: JPEG, PNG or WebP.",
     );
     check(
         "%render \"the history of tea\" --portrait me.jpg",
@@ -211,16 +220,18 @@ error: %render does not know what to do with `the history of tea`
   |
 1 | %render \"the history of tea\" --portrait me.jpg
   |         ^^^^^^^^^^^^^^^^^^^^
-help: this version renders a photo and a recording: `%render --portrait IMAGE --speech CLIP`",
+help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
+`--text \"WORDS\"`",
     );
     check(
-        "%render --text \"hello\" --portrait me.jpg",
+        "%render --topic \"tea\" --portrait me.jpg",
         "
-error: %render has no flag `--text`
+error: %render has no flag `--topic`
   |
-1 | %render --text \"hello\" --portrait me.jpg
-  |         ^^^^^^
-help: this version renders a photo and a recording: `%render --portrait IMAGE --speech CLIP`",
+1 | %render --topic \"tea\" --portrait me.jpg
+  |         ^^^^^^^
+help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
+`--text \"WORDS\"`",
     );
     check(
         "%cancel",
@@ -345,20 +356,30 @@ help: keep one of them",
     check(
         "%%render\nportrait = \"me.jpg\"",
         "
-error: %render needs `speech`
+error: %render needs `speech` or `text`
+  |
+1 | %%render
+  | ^^^^^^^^
+help: add `speech = \"CLIP\"` or `text = \"WORDS\"`",
+    );
+    check(
+        "%%render\nspeech = \"hello.wav\"",
+        "
+error: %render needs `portrait`
   |
 1 | %%render
   |         ^
-help: add `speech = \"CLIP\"`: What it says: WAV, FLAC, MP3, Ogg or M4A.",
+help: add `portrait = \"IMAGE\"`: A photo with one face seen from the front: JPEG, PNG or WebP.",
     );
     check(
-        "%%render\nportrait = \"me.jpg\"\ntext = \"hello\"",
+        "%%render\nportrait = \"me.jpg\"\ntopic = \"hello\"",
         "
-error: %%render has no `text`
+error: %%render has no `topic`
   |
-3 | text = \"hello\"
-  | ^^^^
-help: this version renders a photo and a recording: `%render --portrait IMAGE --speech CLIP`",
+3 | topic = \"hello\"
+  | ^^^^^
+help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
+`--text \"WORDS\"`",
     );
     let broken = Notebook::new().error("%%render\nportrait = me.jpg\n");
     assert!(broken.starts_with("error: the lines below %%render are not TOML: "), "{broken}");

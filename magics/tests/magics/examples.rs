@@ -50,7 +50,9 @@ fn every_magic_explains_itself() {
     let mut notebook = notebook();
     assert_eq!(notebook.error("%render --portrait me.jpg --help"), "no error");
     assert!(
-        notebook.text().starts_with("%render --portrait IMAGE --speech CLIP [--preset draft|standard|fine]")
+        notebook.text().starts_with(
+            "%render --portrait IMAGE [--speech CLIP] [--text WORDS] [--voice VOICE] [--speed X]"
+        )
     );
 }
 

@@ -11,3 +11,4 @@ mod examples;
 mod pieces;
 mod render;
 mod session;
+mod voice;

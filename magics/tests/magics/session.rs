@@ -1,10 +1,12 @@
 //! A notebook and an engine that only remember what they were asked.
 
 use spinbot::event::ArtifactRef;
+use spinbot::voices::Profiles;
 use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Plan};
 use spinbot_magics::cell::{Segment, split};
 use spinbot_magics::{EvalFailure, Failure, Jobs, Session, StreamName, Timing, execute};
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +25,8 @@ pub(crate) struct Notebook {
     pub(crate) stop_after: Cell<u32>,
     /// The stop button is also pressed once this file of the folder is there.
     pub(crate) stop_when: Option<&'static str>,
+    /// The program whose command line is asked.
+    pub(crate) program: &'static str,
     ids: u32,
 }
 
@@ -68,6 +72,7 @@ impl Notebook {
             engine: Rc::new(engine),
             stop_after: Cell::new(u32::MAX),
             stop_when: None,
+            program: "echo",
             ids: 0,
         }
     }
@@ -172,6 +177,16 @@ impl Session for Notebook {
     fn unique_id(&mut self) -> String {
         self.ids += 1;
         format!("id{}", self.ids)
+    }
+
+    fn profiles(&self) -> Profiles {
+        Profiles::at(self.folder.path().join("voices"))
+    }
+
+    fn program(&self) -> OsString {
+        // A script of the notebook's folder, else a program on the path.
+        let script = self.folder.path().join(self.program);
+        if script.exists() { script.into() } else { self.program.into() }
     }
 
     fn jobs(&mut self) -> Result<Box<dyn Jobs>, Fault> {

@@ -109,8 +109,8 @@ impl<I: Iterator> Iterator for Progress<I> {
 pub fn bar(fraction: f64, caption: &str) -> String {
     let percent = (fraction.clamp(0.0, 1.0) * 100.0).round();
     format!(
-        "<div style=\"max-width:32em\"><div style=\"border-radius:4px;background:var(--jp-layout-color3,#ddd);height:8px\">\
-         <div style=\"border-radius:4px;background:var(--jp-brand-color1,#1976d2);height:8px;width:{percent}%\"></div></div>\
+        "<div style=\"max-width:32em\"><div style=\"border-radius:4px;background:#dddddd;background:var(--jp-layout-color3,#ddd);height:8px\">\
+         <div style=\"border-radius:4px;background:#1976d2;background:var(--jp-brand-color1,#1976d2);height:8px;width:{percent}%\"></div></div>\
          <div style=\"font-size:85%\">{}</div></div>",
         crate::bundle::escape(caption)
     )

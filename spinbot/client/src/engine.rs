@@ -110,8 +110,7 @@ impl Engine {
 
     /// Starts an engine and waits until it answers.
     fn start(socket: &Path) -> Result<Self> {
-        let program =
-            std::env::var_os("SPINBOT_BIN").filter(|v| !v.is_empty()).unwrap_or_else(|| "spinbot".into());
+        let program = home::program();
         let failed = |why: String| Fault::new(format!("the engine could not be started: {why}"));
         // `--background` starts the engine as its own session and returns: nothing of ours is its parent.
         let mut launcher = Command::new(&program)

@@ -3,7 +3,8 @@
 //! A job's journal is a list of events, one JSON line each. A view is a fold over them, so that attaching late
 //! or reading a finished job shows the same as having watched it.
 
-use crate::{Digest, Fault, Plan};
+use crate::{Digest, Fault, Plan, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +34,36 @@ pub struct ArtifactRef {
     pub size: u64,
     /// Where the bytes lie on this machine.
     pub path: PathBuf,
+}
+
+impl ArtifactRef {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.path).map_err(|e| self.unreadable(&e))
+    }
+
+    /// Its bytes as text.
+    ///
+    /// # Errors
+    /// When the file is gone or no text.
+    pub fn text(&self) -> Result<String> {
+        String::from_utf8(self.bytes()?).map_err(|e| self.unreadable(&e))
+    }
+
+    /// What it holds as JSON.
+    ///
+    /// # Errors
+    /// When the file is gone or holds something else.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.bytes()?).map_err(|e| self.unreadable(&e))
+    }
+
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> Fault {
+        Fault::new(format!("{}: {error}", self.path.display()))
+    }
 }
 
 /// What happened to a job. Exactly one of `Done`, `Failed`, `Cancelled` ends every journal.
@@ -216,6 +247,37 @@ impl JobView {
                 self.ended_at = Some(event.at);
             }
         }
+    }
+
+    /// The plan's result.
+    ///
+    /// # Errors
+    /// The job's own fault when it failed, that it was cancelled, or that it has not ended.
+    pub fn result(&self) -> Result<&ArtifactRef> {
+        match (&self.result, &self.fault, self.state) {
+            (Some(result), _, _) => Ok(result),
+            (None, Some(fault), _) => Err(fault.clone()),
+            (None, None, JobState::Cancelled) => Err(Fault::new(format!("job {} was cancelled", self.job))),
+            (None, None, state) => {
+                Err(Fault::new(format!("job {} is {}", self.job, state.name())).help("wait for its end"))
+            }
+        }
+    }
+
+    /// One of the outputs its steps left.
+    ///
+    /// # Errors
+    /// When there is no such output (yet).
+    pub fn artifact(&self, step: &str, output: &str) -> Result<&ArtifactRef> {
+        self.artifacts.get(step).and_then(|outputs| outputs.get(output)).ok_or_else(|| {
+            Fault::new(format!("job {} left no `{output}` of its step `{step}`", self.job))
+                .help("run it again")
+        })
+    }
+
+    /// Wall seconds from its start to its end; 0 before both.
+    pub fn seconds(&self) -> f64 {
+        self.ended_at.zip(self.started_at).map_or(0.0, |(end, start)| end - start)
     }
 
     /// Folds a whole journal.

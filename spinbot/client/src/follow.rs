@@ -2,7 +2,7 @@
 //!
 //! Drawn from [`JobView`] alone, so that a finished job looks as it did to those who watched it.
 
-use crate::bundle::{Image, Text};
+use crate::bundle::{Audio, Image, Text};
 use crate::display::{DisplayHandle, bar, display};
 use crate::{Bundle, Digest, Fault, Job, JobState, JobView, Result, Show};
 use std::collections::BTreeMap;
@@ -51,14 +51,17 @@ fn show_previews(view: &JobView, shown: &mut BTreeMap<String, (DisplayHandle, Di
             continue;
         }
         // A preview that cannot be read is not worth ending the job's display for.
-        let Ok(image) = Image::file(&artifact.path) else { continue };
+        let picture = Image::file(&artifact.path).map(|image| image.bundle());
+        let Ok(preview) = picture.or_else(|_| Audio::file(&artifact.path).map(|audio| audio.bundle())) else {
+            continue;
+        };
         match shown.get_mut(name) {
             Some((handle, digest)) => {
-                handle.update(image);
+                handle.update(preview);
                 digest.clone_from(&artifact.digest);
             }
             None => {
-                shown.insert(name.clone(), (display(image), artifact.digest.clone()));
+                shown.insert(name.clone(), (display(preview), artifact.digest.clone()));
             }
         }
     }

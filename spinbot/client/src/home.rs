@@ -3,6 +3,7 @@
 //! `SPINBOT_HOME` moves the data and the sockets (two homes never meet: each has its own engine);
 //! `SPINBOT_CACHE` moves what can be fetched or built again.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 fn from_env(name: &str) -> Option<PathBuf> {
@@ -38,6 +39,11 @@ pub fn runtime_dir() -> PathBuf {
         Some(dir) => dir.join("spinbot"),
         None => std::env::temp_dir().join(format!("spinbot-{}", user_id())),
     }
+}
+
+/// The program: `$SPINBOT_BIN`, else `spinbot` on the path.
+pub fn program() -> OsString {
+    std::env::var_os("SPINBOT_BIN").filter(|v| !v.is_empty()).unwrap_or_else(|| "spinbot".into())
 }
 
 /// The engine's Unix socket.

@@ -11,32 +11,45 @@
 //! # Ok::<(), spinbot::Fault>(())
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod bundle;
 pub mod cell;
+pub mod clone_voice;
 pub mod display;
 pub mod engine;
 pub mod event;
 pub mod fault;
 pub mod follow;
 pub mod home;
+pub mod listen;
 pub mod plan;
 pub mod protocol;
 pub mod render;
+pub mod speak;
 pub mod steps;
+pub mod suggest;
 pub mod timing;
+pub mod voices;
 
 mod mp4;
+mod narration;
 
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
+pub use clone_voice::{CloneVoice, clone_voice};
 pub use display::{DisplayHandle, clear_output, display, progress};
 pub use engine::{Engine, Job};
 pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
+pub use listen::{Heard, Listen, listen};
+pub use narration::{DEFAULT_VOICE, SPEEDS};
 pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};
+pub use speak::{SoundFormat, Speak, Spoken, speak};
 pub use timing::SpeechTiming;
+pub use voices::{Accent, VoiceProfile, voices};
 
 /// What a Rust cell has in scope before its first line.
 pub mod prelude {
@@ -47,6 +60,10 @@ pub mod prelude {
     pub use crate::engine::{Engine, Job};
     pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
+    pub use crate::listen::Heard;
     pub use crate::plan::{Plan, Step};
     pub use crate::render::{Render, Take};
+    pub use crate::speak::{SoundFormat, Spoken};
+    pub use crate::timing::{SpeechTiming, TimedWord};
+    pub use crate::voices::{Accent, VoiceProfile};
 }

@@ -1,14 +1,19 @@
 //! `spinbot::render()`: the builder of a talking-portrait plan, and the take it leaves.
 
 use crate::event::ArtifactRef;
+use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{Animate, Drive, Encode, ReadPortrait, ReadSpeech};
+use crate::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech};
+use crate::timing::SpeechTiming;
+use crate::voices::Profiles;
 use crate::{Engine, Fault, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Longest title of a plan, in characters: what `encode` takes.
 const MAX_TITLE: usize = 500;
+/// Frames a second.
+const FPS: u32 = 25;
 
 /// Presets of `--preset`: how large and how fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,13 +62,18 @@ impl std::str::FromStr for Preset {
 pub struct Render {
     portrait: Option<PathBuf>,
     speech: Option<PathBuf>,
+    text: Option<String>,
+    voice: Option<String>,
+    speed: Option<f64>,
+    profiles: Profiles,
     preset: Preset,
     still: bool,
     keep_aspect: bool,
     seed: u64,
 }
 
-/// Starts a talking portrait: `spinbot::render().portrait("me.jpg").speech("hello.wav").run()?`.
+/// Starts a talking portrait: `spinbot::render().portrait("me.jpg").speech("hello.wav").run()?`, or with
+/// `.text("Hello").voice("me")` in place of a recording.
 pub fn render() -> Render {
     Render::default()
 }
@@ -76,10 +86,38 @@ impl Render {
         self
     }
 
-    /// The clip it says.
+    /// The clip it says; a clip or a text, exactly one.
     #[must_use]
     pub fn speech(mut self, path: impl Into<PathBuf>) -> Self {
         self.speech = Some(path.into());
+        self
+    }
+
+    /// The text it says.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// Who says the text: a stock voice, a profile or a mixture (`me:0.7+af_nova:0.3`).
+    #[must_use]
+    pub fn voice(mut self, voice: impl Into<String>) -> Self {
+        self.voice = Some(voice.into());
+        self
+    }
+
+    /// How fast the text is said, 0.5..=2; 1 is the voice's own.
+    #[must_use]
+    pub fn speed(mut self, speed: f64) -> Self {
+        self.speed = Some(speed);
+        self
+    }
+
+    /// Where profiles are looked for; the user's own when not given.
+    #[must_use]
+    pub fn profiles(mut self, profiles: Profiles) -> Self {
+        self.profiles = profiles;
         self
     }
 
@@ -111,10 +149,11 @@ impl Render {
         self
     }
 
-    /// The plan: `read_portrait`, `read_speech` -> `drive` -> `animate` -> `encode`.
+    /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
+    /// `articulate` for a text; then `animate` -> `encode`.
     ///
     /// # Errors
-    /// When the portrait or the speech is not given.
+    /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
     pub fn plan(&self) -> Result<Plan> {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
@@ -123,35 +162,79 @@ impl Render {
             .portrait
             .clone()
             .ok_or_else(|| missing("a portrait", "--portrait PICTURE").about("portrait"))?;
-        let speech = self
-            .speech
-            .clone()
-            .ok_or_else(|| missing("something to say", "--speech CLIP").about("speech"))?;
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let title = format!("render {} saying {}", name(&portrait), name(&speech));
-        let title: String = title.chars().take(MAX_TITLE).collect();
         let (size, quantizer) = self.preset.size_and_quantizer();
-
         let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect })
-            .with("portrait", Input::File(portrait))
+            .with("portrait", Input::File(portrait.clone()))
             .weighing(2.0);
-        let read_speech =
-            Step::new(&ReadSpeech { max_seconds: 600.0 }).with("speech", Input::File(speech)).weighing(1.0);
-        let drive = Step::new(&Drive { fps: 25, liveliness: if self.still { 0.0 } else { 1.0 } })
-            .with("speech", read_speech.output("speech"))
-            .seeded(self.seed)
-            .weighing(1.0);
+        let Narrated { said, steps, speech, motion } = match (&self.speech, &self.text) {
+            (Some(speech), None) => self.recorded(speech, name(speech))?,
+            (None, Some(text)) => self.spoken(text)?,
+            (None, None) => {
+                let fault = missing("something to say", "--speech CLIP or --text \"WORDS\"");
+                return Err(fault.about("speech"));
+            }
+            (Some(_), Some(_)) => {
+                let fault = Fault::new("a render says a recording or a text, not both");
+                return Err(fault.help("leave out --speech or --text").about("text"));
+            }
+        };
+        let title = format!("render {} saying {said}", name(&portrait));
+        let title: String = title.chars().take(MAX_TITLE).collect();
         let animate = Step::new(&Animate { quantizer })
             .with("picture", read_portrait.output("picture"))
             .with("landmarks", read_portrait.output("landmarks"))
-            .with("motion", drive.output("motion"))
+            .with("motion", motion)
             .weighing(20.0);
         let encode = Step::new(&Encode { title: title.clone() })
             .with("video", animate.output("video"))
-            .with("speech", read_speech.output("speech"))
+            .with("speech", speech)
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
-        Ok(Plan { title, steps: vec![read_portrait, read_speech, drive, animate, encode], result })
+        let steps = [vec![read_portrait], steps, vec![animate, encode]].concat();
+        Ok(Plan { title, steps, result })
+    }
+
+    fn liveliness(&self) -> f64 {
+        if self.still { 0.0 } else { 1.0 }
+    }
+
+    /// A recording, and the motion heard in it.
+    fn recorded(&self, speech: &Path, said: String) -> Result<Narrated> {
+        for (given, name) in [(self.voice.is_some(), "voice"), (self.speed.is_some(), "speed")] {
+            if given {
+                return Err(Fault::new(format!("a recording has its own {name}"))
+                    .help(format!("--{name} goes with --text"))
+                    .about(name));
+            }
+        }
+        let read_speech = Step::new(&ReadSpeech { max_seconds: 600.0 })
+            .with("speech", Input::File(speech.to_owned()))
+            .weighing(1.0);
+        let drive = Step::new(&Drive { fps: FPS, liveliness: self.liveliness() })
+            .with("speech", read_speech.output("speech"))
+            .seeded(self.seed)
+            .weighing(1.0);
+        let (speech, motion) = (read_speech.output("speech"), drive.output("motion"));
+        Ok(Narrated { said, steps: vec![read_speech, drive], speech, motion })
+    }
+
+    /// A text said, and the motion of its phonemes.
+    fn spoken(&self, text: &str) -> Result<Narrated> {
+        let mut narration = Narration::new(text.to_owned());
+        if let Some(voice) = &self.voice {
+            narration.voice.clone_from(voice);
+        }
+        narration.speed = self.speed.unwrap_or(narration.speed);
+        narration.profiles.clone_from(&self.profiles);
+        let (read_voice, speak) = narration.steps(self.seed)?;
+        let articulate = Step::new(&Articulate { fps: FPS, liveliness: self.liveliness() })
+            .with("speech", speak.output("speech"))
+            .with("timing", speak.output("timing"))
+            .seeded(self.seed)
+            .weighing(1.0);
+        let (speech, motion) = (speak.output("speech"), articulate.output("motion"));
+        Ok(Narrated { said: narration.quoted(), steps: vec![read_voice, speak, articulate], speech, motion })
     }
 
     /// Runs it on the engine, showing first frame and progress, and returns the take.
@@ -165,12 +248,25 @@ impl Render {
     }
 }
 
+/// The part of a plan that says something.
+struct Narrated {
+    /// What is said, for the title.
+    said: String,
+    steps: Vec<Step>,
+    speech: Input,
+    motion: Input,
+}
+
 /// A finished video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Take {
     job: String,
     video: ArtifactRef,
     first_frame: Option<ArtifactRef>,
+    #[serde(default)]
+    timing: Option<ArtifactRef>,
+    #[serde(default)]
+    subtitles: Option<ArtifactRef>,
     seconds: f64,
 }
 
@@ -180,15 +276,15 @@ impl Take {
     /// # Errors
     /// The job's own fault when it failed, or that it was cancelled.
     pub fn of(view: &crate::JobView) -> Result<Self> {
-        let video = match (&view.result, &view.fault) {
-            (Some(video), _) => video.clone(),
-            (None, Some(fault)) => return Err(fault.clone()),
-            (None, None) => return Err(Fault::new(format!("job {} was cancelled", view.job))),
-        };
-        let first_frame =
-            view.artifacts.get("animate").and_then(|outputs| outputs.get("first_frame")).cloned();
-        let seconds = view.ended_at.zip(view.started_at).map_or(0.0, |(end, start)| end - start);
-        Ok(Take { job: view.job.clone(), video, first_frame, seconds })
+        let optional = |step: &str, output: &str| view.artifact(step, output).ok().cloned();
+        Ok(Take {
+            job: view.job.clone(),
+            video: view.result()?.clone(),
+            first_frame: optional("animate", "first_frame"),
+            timing: optional("speak", "timing"),
+            subtitles: optional("speak", "subtitles"),
+            seconds: view.seconds(),
+        })
     }
 
     /// The take a magic left, from [`Take::to_json`].
@@ -228,7 +324,7 @@ impl Take {
     /// # Errors
     /// When the file is gone.
     pub fn bytes(&self) -> Result<Vec<u8>> {
-        std::fs::read(self.path()).map_err(|e| Fault::new(format!("{}: {e}", self.path().display())))
+        self.video.bytes()
     }
 
     /// Copies the MP4 to `path`.
@@ -238,6 +334,22 @@ impl Take {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         std::fs::write(path, self.bytes()?).map_err(|e| Fault::new(format!("{}: {e}", path.display())))
+    }
+
+    /// When each word and phoneme is said; nothing where it says a recording.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn timing(&self) -> Result<Option<SpeechTiming>> {
+        self.timing.as_ref().map(ArtifactRef::json).transpose()
+    }
+
+    /// The words as WebVTT; nothing where it says a recording.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn subtitles(&self) -> Result<Option<String>> {
+        self.subtitles.as_ref().map(ArtifactRef::text).transpose()
     }
 
     /// The job that made it.

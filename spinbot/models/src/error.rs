@@ -184,7 +184,9 @@ impl ModelError {
     pub fn help(&self) -> Option<String> {
         match self {
             ModelError::Unknown { known, .. } => Some(format!("known models: {}", known.join(", "))),
-            ModelError::NotFetched { id } => Some(format!("fetch it with `spinbot models pull {id}`")),
+            ModelError::NotFetched { id } => Some(format!(
+                "fetch it with `%models pull {id}` in a cell, or `spinbot models pull {id}` in a terminal"
+            )),
             ModelError::ClientMissing { install, built_in: false, .. } => {
                 Some(format!("install it with `{install}` and try again"))
             }

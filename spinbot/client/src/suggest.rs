@@ -1,7 +1,7 @@
-//! "Did you mean": the nearest of some known words.
+//! "Did you mean": the nearest of some known words, for the help line of an error.
 
 /// The known word nearest to `typed`, if it is near enough to be a slip of the fingers.
-pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 3).max(1);
     known
         .into_iter()

@@ -1,0 +1,303 @@
+//! `spinbot::clone_voice()`: the builder of a plan that finds the voice of some recordings, and keeps it as a profile.
+//!
+//! What a profile is and how it is scored is in [`crate::voices`].
+
+use crate::plan::{Input, Plan, Step};
+use crate::steps::{CloneVoice as CloneStep, EncodeSpeech, ReadClips};
+use crate::voices::{Profiles, VoiceProfile};
+use crate::{Engine, Fault, Result};
+use std::path::{Path, PathBuf};
+
+/// Extensions of files that are taken for recordings in a folder.
+pub const AUDIO_EXTENSIONS: &[&str] =
+    &["wav", "flac", "mp3", "ogg", "oga", "m4a", "mp4", "aac", "aif", "aiff", "caf"];
+/// More recordings than this are a mistake.
+const MOST_CLIPS: usize = 200;
+/// Entries of a folder that are looked at.
+const MOST_ENTRIES: usize = 10_000;
+/// The profile's name where none is given.
+pub const DEFAULT_NAME: &str = "me";
+
+/// A voice about to be found; ends in [`CloneVoice::run`].
+#[derive(Debug, Clone)]
+pub struct CloneVoice {
+    clips: Vec<PathBuf>,
+    consent: String,
+    name: String,
+    transcript: Option<String>,
+    finetune: bool,
+    denoise: bool,
+    seed: u64,
+    profiles: Profiles,
+}
+
+/// Finds the voice of recordings: `spinbot::clone_voice(["me.wav"]).consent("my own voice").run()?`. A folder means
+/// the recordings in it; `*` and `?` in a path stand for what they do in a shell.
+pub fn clone_voice<P: Into<PathBuf>>(clips: impl IntoIterator<Item = P>) -> CloneVoice {
+    CloneVoice {
+        clips: clips.into_iter().map(Into::into).collect(),
+        consent: String::new(),
+        name: DEFAULT_NAME.to_owned(),
+        transcript: None,
+        finetune: false,
+        denoise: false,
+        seed: 0,
+        profiles: Profiles::standard(),
+    }
+}
+
+impl CloneVoice {
+    /// Whose voice it is and that they agree, in your words: kept in the profile. There is no clone without it.
+    #[must_use]
+    pub fn consent(mut self, consent: impl Into<String>) -> Self {
+        self.consent = consent.into();
+        self
+    }
+
+    /// What the profile is called; `me` when not given.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// What is said in the recordings; heard by speech recognition when not given.
+    #[must_use]
+    pub fn transcript(mut self, transcript: impl Into<String>) -> Self {
+        self.transcript = Some(transcript.into());
+        self
+    }
+
+    /// Also train adapters in the decoder: closer to the speaker, and minutes instead of one.
+    #[must_use]
+    pub fn finetune(mut self) -> Self {
+        self.finetune = true;
+        self
+    }
+
+    /// Take steady noise out of the recordings.
+    #[must_use]
+    pub fn denoise(mut self) -> Self {
+        self.denoise = true;
+        self
+    }
+
+    /// Seed of everything random in it.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Where the profile is kept; among the user's own when not given.
+    #[must_use]
+    pub fn profiles(mut self, profiles: Profiles) -> Self {
+        self.profiles = profiles;
+        self
+    }
+
+    /// The plan: `read_clips` -> `clone_voice`, and both samples as MP3.
+    ///
+    /// # Errors
+    /// When no recording is found, nobody agreed, or the profile cannot be called so.
+    pub fn plan(&self) -> Result<Plan> {
+        crate::voices::check_name(&self.name)?;
+        if self.consent.trim().is_empty() {
+            return Err(Fault::new("a voice is cloned only with its owner's consent")
+                .help("say whose voice it is and that they agree, as in --consent \"my own voice\"")
+                .about("consent"));
+        }
+        if self.transcript.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            return Err(Fault::new("the transcript is empty")
+                .help("leave it out to have it heard by speech recognition")
+                .about("transcript"));
+        }
+        let mut clips = Vec::new();
+        for path in &self.clips {
+            clips.extend(recordings(path)?);
+        }
+        if clips.is_empty() {
+            return Err(Fault::new("no recording is named").help("name a file or a folder").about("clips"));
+        }
+        if clips.len() > MOST_CLIPS {
+            let message = format!("{} recordings are too many, the most is {MOST_CLIPS}", clips.len());
+            return Err(Fault::new(message).help("a minute of speech is enough").about("clips"));
+        }
+        let first = clips.first().and_then(|clip| clip.file_name()).unwrap_or_default().to_string_lossy();
+        let title = match clips.len() {
+            1 => format!("clone the voice in {first}"),
+            n => format!("clone the voice in {first} and {} more", n - 1),
+        };
+        let read_clips = (1..)
+            .zip(clips)
+            .fold(Step::new(&ReadClips { denoise: self.denoise }), |step, (i, clip)| {
+                step.with(&format!("clip{i}"), Input::File(clip))
+            })
+            .weighing(2.0);
+        let clone = Step::new(&CloneStep { transcript: self.transcript.clone(), finetune: self.finetune })
+            .with("speech", read_clips.output("speech"))
+            .with("clips", read_clips.output("clips"))
+            .seeded(self.seed)
+            .weighing(if self.finetune { 200.0 } else { 50.0 });
+        let sample = |output: &str| {
+            let mut step = Step::new(&EncodeSpeech { format: "mp3".to_owned() })
+                .with("speech", clone.output(output))
+                .weighing(0.5);
+            step.id = format!("encode_{output}");
+            step
+        };
+        let (original, copy) = (sample("original"), sample("clone"));
+        let result = (clone.id.clone(), "voice".to_owned());
+        Ok(Plan { title, steps: vec![read_clips, clone, original, copy], result })
+    }
+
+    /// Runs it on the engine, showing the similarity as it rises, and keeps the profile.
+    ///
+    /// # Errors
+    /// What is missing or wrong in the recordings, or why the engine could not do it.
+    pub fn run(&self) -> Result<VoiceProfile> {
+        let mut job = Engine::connect()?.submit(self.plan()?)?;
+        let view = job.show()?;
+        self.profiles.save(&view, &self.name, &self.consent)
+    }
+}
+
+/// The recordings a path stands for, sorted: the file itself, those in a folder, or those a pattern matches.
+///
+/// # Errors
+/// When there are none, or the folder cannot be read.
+pub fn recordings(path: &Path) -> Result<Vec<PathBuf>> {
+    let told = |message: String| Fault::new(format!("{}: {message}", path.display())).about("clips");
+    if path.is_dir() {
+        let found = entries(path, is_recording).map_err(|e| told(e.to_string()))?;
+        let files: Vec<PathBuf> = found.into_iter().filter(|path| path.is_file()).collect();
+        if files.is_empty() {
+            return Err(told("there is no recording in this folder".into())
+                .help(format!("recordings end in {}", AUDIO_EXTENSIONS.join(", "))));
+        }
+        return Ok(files);
+    }
+    let is_pattern = |part: &str| part.contains(['*', '?']);
+    if path.exists() || !path.to_str().is_some_and(is_pattern) {
+        // The engine says what is wrong with a file that is not there.
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = vec![PathBuf::new()];
+    for part in path.components() {
+        let part = part.as_os_str();
+        let Some(pattern) = part.to_str().filter(|part| is_pattern(part)) else {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        };
+        let mut next = Vec::new();
+        for folder in found {
+            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+            // What is not a folder, or not ours to read, matches nothing.
+            next.extend(entries(&folder, |name| matches(pattern, name)).unwrap_or_default());
+            if next.len() > MOST_ENTRIES {
+                return Err(told("this matches too much".into()).help("name a folder"));
+            }
+        }
+        found = next;
+    }
+    found.retain(|path| path.is_file());
+    match found.is_empty() {
+        true => Err(told("this matches no file".into()).help("`*` and `?` stand for characters of a name")),
+        false => Ok(found),
+    }
+}
+
+/// The entries of a folder with such names, sorted; hidden ones are never among them.
+fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)?.take(MOST_ENTRIES) {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| !name.starts_with('.') && wanted(name)) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_recording(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| AUDIO_EXTENSIONS.contains(&extension.as_str()))
+}
+
+/// Whether a shell pattern of `*` and `?` matches the whole name, in time of the product of their lengths.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    // `reached[i]`: the pattern so far matches the first `i` characters.
+    let mut reached = vec![false; name.len() + 1];
+    reached[0] = true;
+    for p in pattern {
+        let mut next = vec![false; name.len() + 1];
+        for i in 0..=name.len() {
+            next[i] = match p {
+                '*' => reached[i] || (i > 0 && next[i - 1]),
+                _ => i > 0 && reached[i - 1] && (p == '?' || p == name[i - 1]),
+            };
+        }
+        reached = next;
+    }
+    reached[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_like_a_shells() {
+        for (pattern, name, expected) in [
+            ("*.wav", "me.wav", true),
+            ("*.wav", "me.wave", false),
+            ("?e*", "me", true),
+            ("?", "", false),
+            ("*", "", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("é?", "éa", true),
+            (&"*a".repeat(40), &"a".repeat(39), false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn files_folders_and_patterns_become_clips() {
+        let folder = crate::voices::test_folder();
+        std::fs::create_dir_all(folder.join("more/inner.wav")).unwrap();
+        for name in ["b.wav", "a.FLAC", "notes.txt", ".hidden.wav", "more/c.mp3", "more/d.mp3"] {
+            std::fs::write(folder.join(name), "x").unwrap();
+        }
+        let names = |path: &str| -> Result<Vec<String>> {
+            let found = recordings(&folder.join(path))?;
+            Ok(found.iter().map(|p| p.strip_prefix(&folder).unwrap().display().to_string()).collect())
+        };
+        assert_eq!(names("").unwrap(), ["a.FLAC", "b.wav"]);
+        assert_eq!(names("notes.txt").unwrap(), ["notes.txt"]);
+        assert_eq!(names("nowhere.wav").unwrap(), ["nowhere.wav"]);
+        assert_eq!(names("m*/?.mp3").unwrap(), ["more/c.mp3", "more/d.mp3"]);
+        assert_eq!(names("*.wav").unwrap(), ["b.wav"]);
+        assert!(names("*.ogg").unwrap_err().message.ends_with("this matches no file"));
+        assert!(names("more/inner.wav").unwrap_err().message.ends_with("no recording in this folder"));
+
+        let clone = clone_voice([folder.clone(), folder.join("more/*.mp3")]).consent("mine");
+        let plan = clone.plan().unwrap();
+        plan.check().unwrap();
+        assert_eq!(plan.title, "clone the voice in a.FLAC and 3 more");
+        assert_eq!(plan.steps[0].inputs["clip4"], Input::File(folder.join("more/d.mp3")));
+        let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids, ["read_clips", "clone_voice", "encode_original", "encode_clone"]);
+
+        let refused = |clone: CloneVoice| clone.plan().unwrap_err().argument.unwrap();
+        assert_eq!(refused(clone.clone().consent(" \n")), "consent");
+        assert_eq!(refused(clone.clone().name("af_heart")), "as");
+        assert_eq!(refused(clone.clone().transcript(" ")), "transcript");
+        assert_eq!(refused(clone_voice::<&str>([]).consent("mine")), "clips");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
