@@ -33,6 +33,7 @@
 
 mod dictionary;
 mod error;
+mod fold;
 mod lexicon;
 mod markup;
 mod normalise;

@@ -5,10 +5,14 @@
 
 use std::ops::Range;
 
+use crate::fold::fold;
 use crate::markup::{Marked, Wish};
 use crate::normalise::{self, Reading};
 use crate::stress::Stress;
 use crate::tagger::{Tag, Tagger};
+
+/// Longest piece, in characters: 40 digits have some 240 phonemes.
+pub(crate) const LONGEST_RUN: usize = 40;
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,10 +234,13 @@ fn chunk(text: &str, range: Range<usize>, space: bool, items: &mut Vec<Item>) {
         while let Some(c) = text[start..end].chars().next_back() {
             let before = &text[start..end - c.len_utf8()];
             let said = match c {
+                // 6'2" keeps its inches.
+                '"' if before.starts_with(|c: char| c.is_ascii_digit()) && before.contains('\'') => break,
                 '"' | '‘' => "”",
                 '\'' if before.ends_with(['s', 'S']) || before.is_empty() => break,
+                '\'' if is_elision(&text[start..end]) => "",
                 '\'' => "”",
-                '.' if normalise::keeps_dot(&text[start..end]) => break,
+                '.' if normalise::keeps_dot(&text[start..end], &text[end..]) => break,
                 '-' if before.ends_with(char::is_alphanumeric) => "",
                 '-' => "—",
                 _ => match mark(c) {
@@ -301,7 +308,8 @@ fn inner(text: &str, range: Range<usize>, items: &mut Vec<Item>) {
 
 /// Words that begin with an apostrophe of their own.
 fn is_elision(word: &str) -> bool {
-    let rest = word[1..].trim_end_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let Some(rest) = word.strip_prefix('\'') else { return false };
+    let rest = rest.trim_end_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let words = [
         "tis", "twas", "em", "cause", "til", "bout", "round", "neath", "n", "s", "t", "d", "ll", "re", "ve",
         "m",
@@ -348,7 +356,7 @@ fn clitics(word: &str, range: Range<usize>, pieces: &mut Vec<Range<usize>>) {
 }
 
 /// Runs of one kind within a piece, as misaki cuts them: letters (at a change of case too), digits, hyphens, apostrophes
-/// at the ends, other signs one by one.
+/// at the ends, other signs one by one. No run is longer than what Kokoro can take.
 fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
     let chars: Vec<(usize, char)> = piece.char_indices().collect();
     let at = |i: usize| chars.get(i).map(|&(_, c)| c);
@@ -369,7 +377,7 @@ fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
             i = run(i, &quote);
         } else if digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1) {
             i += 1;
-            while digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1) {
+            while i - start < LONGEST_RUN && (digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1)) {
                 i += 1;
             }
         } else if is(i, |c| matches!(c, '-' | '_')) {
@@ -380,6 +388,9 @@ fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
             i += 1;
             while !one {
                 let turns = is(i - 1, char::is_lowercase) && is(i, char::is_uppercase);
+                if i - start >= LONGEST_RUN {
+                    break;
+                }
                 if is(i, char::is_alphabetic) && !turns {
                     i += 1;
                 } else if quote(i) && is(i + 1, char::is_alphabetic) {
@@ -395,68 +406,4 @@ fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
         out.push(chars[start].0..end);
     }
     out
-}
-
-/// Letters without their accents.
-pub(crate) fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match plain_letter(c) {
-            Some(plain) => out.push_str(plain),
-            None => out.push(c),
-        }
-    }
-    out
-}
-
-/// The plain letters of an accented Latin one.
-fn plain_letter(c: char) -> Option<&'static str> {
-    Some(match c {
-        'À'..='Å' | 'Ā' | 'Ă' | 'Ą' | 'Ǎ' => "A",
-        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
-        'Æ' => "Ae",
-        'æ' => "ae",
-        'Ç' | 'Ć' | 'Ĉ' | 'Ċ' | 'Č' => "C",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'Ð' | 'Ď' | 'Đ' => "D",
-        'ð' | 'ď' | 'đ' => "d",
-        'È'..='Ë' | 'Ē' | 'Ĕ' | 'Ė' | 'Ę' | 'Ě' => "E",
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'Ĝ' | 'Ğ' | 'Ġ' | 'Ģ' => "G",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'Ĥ' | 'Ħ' => "H",
-        'ĥ' | 'ħ' => "h",
-        'Ì'..='Ï' | 'Ĩ' | 'Ī' | 'Ĭ' | 'Į' | 'İ' => "I",
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
-        'Ĵ' => "J",
-        'ĵ' => "j",
-        'Ķ' => "K",
-        'ķ' => "k",
-        'Ĺ' | 'Ļ' | 'Ľ' | 'Ł' => "L",
-        'ĺ' | 'ļ' | 'ľ' | 'ł' => "l",
-        'Ñ' | 'Ń' | 'Ņ' | 'Ň' => "N",
-        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
-        'Ò'..='Ö' | 'Ø' | 'Ō' | 'Ŏ' | 'Ő' => "O",
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
-        'Œ' => "Oe",
-        'œ' => "oe",
-        'Ŕ' | 'Ŗ' | 'Ř' => "R",
-        'ŕ' | 'ŗ' | 'ř' => "r",
-        'Ś' | 'Ŝ' | 'Ş' | 'Š' | 'Ș' => "S",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
-        'ß' => "ss",
-        'Ţ' | 'Ť' | 'Ț' => "T",
-        'ţ' | 'ť' | 'ț' => "t",
-        'Þ' => "Th",
-        'þ' => "th",
-        'Ù'..='Ü' | 'Ũ' | 'Ū' | 'Ŭ' | 'Ů' | 'Ű' | 'Ų' => "U",
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
-        'Ŵ' => "W",
-        'ŵ' => "w",
-        'Ý' | 'Ŷ' | 'Ÿ' => "Y",
-        'ý' | 'ÿ' | 'ŷ' => "y",
-        'Ź' | 'Ż' | 'Ž' => "Z",
-        'ź' | 'ż' | 'ž' => "z",
-        _ => return None,
-    })
 }

@@ -203,6 +203,12 @@ fn name_words(name: &str) -> Vec<String> {
     name.split(' ').map(str::to_owned).collect()
 }
 
+/// Digits with an ending within a word: the "1990s" of "mid-1990s".
+pub(crate) fn counted(word: &str) -> Option<Vec<String>> {
+    let (number, rest) = leading(word)?;
+    ending(&number, rest)
+}
+
 /// "1st", "1990s", "90's".
 fn ending(number: &Number, rest: &str) -> Option<Vec<String>> {
     let value = number.value().filter(|_| number.fraction.is_empty())?;
