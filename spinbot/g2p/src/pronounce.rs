@@ -99,7 +99,9 @@ impl<'a> Voice<'a> {
                     None
                 }
             };
-            let Some((mut phonemes, from)) = found else { continue };
+            let Some((mut phonemes, from)) = found.filter(|(phonemes, _)| !phonemes.is_empty()) else {
+                continue;
+            };
             origin = origin.max(from);
             context = Context { vowel: heard(&phonemes, context), to: false };
             if std::mem::take(&mut rest) {

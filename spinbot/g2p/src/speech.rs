@@ -187,7 +187,9 @@ fn assemble(said: &[Said], marked: &Marked) -> Option<Sentence> {
         let room = MAX_PHONEMES - count;
         sentence.phonemes.extend(one.sound.phonemes.chars().take(room));
         count += one.length.min(room);
-        space = if one.length > 0 { one.token.space } else { space || one.token.space };
+        // A mark without a sound parts words as a space does.
+        let parts = matches!(one.token.kind, Kind::Mark(_)) && one.length == 0;
+        space = one.token.space || parts || space && one.length == 0;
         if let Kind::Mark(mark) = &one.token.kind {
             last_mark = mark.chars().find(|c| !"”“()".contains(*c)).or(last_mark);
             continue;

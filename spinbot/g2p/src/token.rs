@@ -282,6 +282,7 @@ fn inner(text: &str, range: Range<usize>, items: &mut Vec<Item>) {
                 let dashes = text[at..range.end].chars().take_while(|&c| c == '-').count();
                 (dashes, Some("—"))
             }
+            ':' if text[at..range.end].starts_with("::") => (2, Some("")),
             '.' if text[at..range.end].starts_with("..") => {
                 let dots = text[at..range.end].chars().take_while(|&c| c == '.').count();
                 (dots, Some("..."))

@@ -32,6 +32,8 @@ const WITH_DOT: &[(&str, &str)] = &[
     ("Mt.", "mount"),
     ("Ft.", "fort"),
     ("Hwy.", "highway"),
+    ("Rm.", "room"),
+    ("Apt.", "apartment"),
     ("vs.", "versus"),
     ("etc.", "etc."),
     ("e.g.", "for example"),
