@@ -260,6 +260,7 @@ fn plain(c: char) -> Plain {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

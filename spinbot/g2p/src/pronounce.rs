@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use crate::lexicon::{Context, Lexicon, heard};
 use crate::normalise::{self, Reading};
 use crate::numbers;
+use crate::pieces::LONGEST_RUN;
 use crate::stress::{PRIMARY, Stress, apply};
 use crate::tagger::Tag;
-use crate::token::{Kind, LONGEST_RUN, Token};
+use crate::token::{Kind, Token};
 use crate::unknown::Speller;
 use crate::{Accent, Origin};
 

@@ -1,18 +1,15 @@
-//! Cutting a text: paragraphs, words as spaces part them, punctuation, and the pieces of a word.
+//! Cutting a text: paragraphs, words as spaces part them, punctuation; `pieces` cuts the words.
 //!
-//! Pieces are cut twice. The tagger wants them as spaCy cuts them ("do" "n't"); pronunciation wants runs of one kind
-//! ("iPhone15": "i" "Phone" "15"), as misaki cuts them. What the pieces sound like is not decided here.
+//! What a token sounds like is not decided here.
 
 use std::ops::Range;
 
 use crate::fold::fold;
 use crate::markup::{Marked, Wish};
 use crate::normalise::{self, Reading};
+use crate::pieces::{spacy_pieces, sub_pieces};
 use crate::stress::Stress;
 use crate::tagger::{Tag, Tagger};
-
-/// Longest piece, in characters: 40 digits have some 240 phonemes.
-pub(crate) const LONGEST_RUN: usize = 40;
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq)]
@@ -324,87 +321,4 @@ fn is_emoticon(word: &str) -> bool {
         ":/", ":-/", "^^", "^_^",
     ]
     .contains(&word)
-}
-
-/// The pieces of a word that spaCy tags on their own.
-fn spacy_pieces(word: &str) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    for (at, c) in word.char_indices().filter(|&(_, c)| matches!(c, '-' | '/')) {
-        if start < at {
-            clitics(word, start..at, &mut pieces);
-        }
-        pieces.push(at..at + c.len_utf8());
-        start = at + c.len_utf8();
-    }
-    if start < word.len() {
-        clitics(word, start..word.len(), &mut pieces);
-    }
-    pieces
-}
-
-fn clitics(word: &str, range: Range<usize>, pieces: &mut Vec<Range<usize>>) {
-    let part = &word[range.clone()];
-    let lower = part.to_ascii_lowercase();
-    let clitic = ["n't", "'ll", "'re", "'ve", "'m", "'d", "'s", "'"].iter().find(|c| lower.ends_with(**c));
-    match clitic {
-        Some(clitic) if clitic.len() < part.len() => {
-            let cut = range.end - clitic.len();
-            pieces.extend([range.start..cut, cut..range.end]);
-        }
-        _ => pieces.push(range),
-    }
-}
-
-/// Runs of one kind within a piece, as misaki cuts them: letters (at a change of case too), digits, hyphens, apostrophes
-/// at the ends, other signs one by one. No run is longer than what Kokoro can take.
-fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
-    let chars: Vec<(usize, char)> = piece.char_indices().collect();
-    let at = |i: usize| chars.get(i).map(|&(_, c)| c);
-    let is = |i: usize, f: fn(char) -> bool| at(i).is_some_and(f);
-    let quote = |i: usize| is(i, |c| c == '\'');
-    let digit = |i: usize| is(i, |c| c.is_ascii_digit());
-    let mut out = Vec::new();
-    let mut i = 0;
-    while i < chars.len() {
-        let start = i;
-        let run = |mut i: usize, f: &dyn Fn(usize) -> bool| {
-            while i < chars.len() && f(i) {
-                i += 1;
-            }
-            i
-        };
-        if quote(i) {
-            i = run(i, &quote);
-        } else if digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1) {
-            i += 1;
-            while i - start < LONGEST_RUN && (digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1)) {
-                i += 1;
-            }
-        } else if is(i, |c| matches!(c, '-' | '_')) {
-            i = run(i, &|i| is(i, |c| matches!(c, '-' | '_')));
-        } else if is(i, char::is_alphabetic) {
-            let one =
-                is(i, char::is_uppercase) && is(i + 1, char::is_uppercase) && is(i + 2, char::is_lowercase);
-            i += 1;
-            while !one {
-                let turns = is(i - 1, char::is_lowercase) && is(i, char::is_uppercase);
-                if i - start >= LONGEST_RUN {
-                    break;
-                }
-                if is(i, char::is_alphabetic) && !turns {
-                    i += 1;
-                } else if quote(i) && is(i + 1, char::is_alphabetic) {
-                    i += 2;
-                } else {
-                    break;
-                }
-            }
-        } else {
-            i += 1;
-        }
-        let end = chars.get(i).map_or(piece.len(), |&(b, _)| b);
-        out.push(chars[start].0..end);
-    }
-    out
 }

@@ -149,6 +149,7 @@ fn letter(byte: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::print_stdout)]
     use super::*;
 
     fn distance(a: &str, b: &str) -> usize {

@@ -153,7 +153,7 @@ fn amount(number: &Number, names: [&str; 4]) -> Vec<String> {
 
 /// A number with what follows it: a unit, an ending, nothing.
 fn number(look: &Look, word: &str) -> Option<Expansion> {
-    let word = if word.starts_with('\'') { &word[1..] } else { word };
+    let word = word.strip_prefix('\'').unwrap_or(word);
     let (number, rest) = leading(word)?;
     if let Some(said) = ending(&number, rest) {
         return Some(look.one(1, Reading::all(said)));
