@@ -1,6 +1,7 @@
 """Trains the network that pronounces words no dictionary holds: `data/unknown.safetensors`.
 
-    python network.py MISAKI_DATA OUT.safetensors      (misaki 0.9.4's data folder; torch; about 12 CPU-minutes)
+    python network.py MISAKI_DATA OUT.safetensors      (misaki 0.9.4's data folder; torch; about 14 CPU-minutes)
+    python network.py MISAKI_DATA OUT.safetensors HELD_OUT.tsv      (only writes 1200 held-out words, for the test)
 
 1. Letters and phonemes of every dictionary word are aligned by expectation maximisation: each letter says a chunk of
    nought to three phonemes, a vowel keeping the stress mark in front of it.
@@ -166,7 +167,33 @@ def quantise(model):
     return tensors
 
 
-def main(folder, out):
+def write_held_out(folder, weights, out):
+    """Held-out words: accent, word, the dictionary's pronunciation, the network's own (greedy, in PyTorch)."""
+    from safetensors import safe_open
+
+    file = safe_open(weights, "pt")
+    chunks = file.metadata()["chunks"].split("\n")
+    model = Network(len(chunks)).eval()
+    for name, value in model.state_dict().items():
+        stored = file.get_tensor(name)
+        if value.ndim > 1:
+            stored = stored * file.get_tensor(name + ".scale").unsqueeze(-1)
+            stored = stored.permute(1, 2, 0) if value.ndim == 3 else stored
+        value.copy_(stored)
+    with open(out, "w") as file:
+        for accent, name in enumerate(("us", "gb")):
+            words = dictionary(folder, name)
+            some = random.Random(3).sample(sorted(w for w in words if held_out(w)), 600)
+            for word in sorted(some):
+                letters = torch.tensor([[0, *(LETTERS.index(c) for c in word), 0]])
+                said = "".join(chunks[c] for c in model.greedy(letters, torch.tensor([accent]))[0])
+                file.write("\t".join((name, word, "".join(units(words[word])), said)) + "\n")
+
+
+def main(folder, out, held_out_words=None):
+    if held_out_words:
+        with torch.no_grad():
+            return write_held_out(folder, out, held_out_words)
     torch.manual_seed(1)
     random.seed(1)
     torch.set_num_threads(1)

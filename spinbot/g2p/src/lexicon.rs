@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::dictionary::{Dictionary, Entry};
+use crate::markup::single_spaced;
 use crate::phoneme::is_stressable;
 use crate::stress::{PRIMARY, SECONDARY, Stress, apply};
 use crate::tagger::Tag;
@@ -120,7 +121,7 @@ impl<'a> Lexicon<'a> {
             return None;
         }
         let own = self.overrides.get(word).or_else(|| self.overrides.get(&word.to_lowercase()))?;
-        Some(Pronunciation { phonemes: own.clone(), origin: Origin::Override })
+        Some(Pronunciation { phonemes: single_spaced(own), origin: Origin::Override })
     }
 
     /// The entry of a key, or of the key with its first letter the other case; gold before silver.

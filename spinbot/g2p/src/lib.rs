@@ -25,7 +25,7 @@
 //!
 //! # Inside
 //!
-//! `markup` reads the markup off, `token` cuts the text, `normalise` turns numbers and signs into words, `tagger` finds
+//! `markup` reads the markup off, `token` and `pieces` cut the text, `normalise` turns numbers and signs into words, `tagger` finds
 //! parts of speech, `lexicon` (over `dictionary`) and `unknown` pronounce, `speech` puts sentences together. Dictionaries
 //! and pronunciation rules are those of misaki 0.9.4, which Kokoro was trained with. No audio, no models' tensors here.
 
@@ -33,11 +33,13 @@
 
 mod dictionary;
 mod error;
+mod fold;
 mod lexicon;
 mod markup;
 mod normalise;
 mod numbers;
 mod phoneme;
+mod pieces;
 mod pronounce;
 mod speech;
 mod stress;

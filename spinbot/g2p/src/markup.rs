@@ -141,7 +141,7 @@ impl Marked {
             debug_assert!(source[position..].starts_with(character));
             return Err(G2pError::Phoneme { word: word.chars().take(40).collect(), character, position });
         }
-        Ok(Some(Wish::Say(phonemes.to_owned())))
+        Ok(Some(Wish::Say(single_spaced(phonemes))))
     }
 
     /// Emphasis at `*` or `**`; how many bytes it has, or `None` if it is an ordinary star.
@@ -172,6 +172,11 @@ impl Marked {
         }
         Some(close + 2 * stars.len())
     }
+}
+
+/// Without space at the ends, and single spaces within.
+pub(crate) fn single_spaced(phonemes: &str) -> String {
+    phonemes.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The byte of a character among the first so many.
@@ -255,6 +260,7 @@ fn plain(c: char) -> Plain {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

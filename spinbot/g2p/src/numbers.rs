@@ -35,7 +35,7 @@ fn below_hundred(n: u64, out: &mut Words) {
         out.push(SMALL[n as usize].to_owned());
     } else {
         out.push(TENS[n as usize / 10].to_owned());
-        if n % 10 > 0 {
+        if !n.is_multiple_of(10) {
             out.push(SMALL[n as usize % 10].to_owned());
         }
     }
@@ -46,7 +46,7 @@ fn below_thousand(n: u64, out: &mut Words) {
         out.push(SMALL[n as usize / 100].to_owned());
         out.push("hundred".to_owned());
     }
-    if n % 100 > 0 || n == 0 {
+    if !n.is_multiple_of(100) || n == 0 {
         below_hundred(n % 100, out);
     }
 }
@@ -245,6 +245,7 @@ pub(crate) fn roman(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -3,11 +3,13 @@
 //! Pieces that touch are tried together, the longest known run from the right, as misaki does: "well-known" may be one
 //! entry, "COVID-19" is none and falls into its pieces.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::lexicon::{Context, Lexicon, heard};
-use crate::normalise::Reading;
+use crate::normalise::{self, Reading};
 use crate::numbers;
+use crate::pieces::LONGEST_RUN;
 use crate::stress::{PRIMARY, Stress, apply};
 use crate::tagger::Tag;
 use crate::token::{Kind, Token};
@@ -29,11 +31,13 @@ pub(crate) struct Sound {
 /// Says words in one accent.
 pub(crate) struct Voice<'a> {
     lexicon: Lexicon<'a>,
+    /// What the network said of words, so that it says each once.
+    unknown: RefCell<HashMap<String, String>>,
 }
 
 impl<'a> Voice<'a> {
     pub fn new(accent: Accent, overrides: &'a BTreeMap<String, String>) -> Self {
-        Self { lexicon: Lexicon::new(accent, overrides) }
+        Self { lexicon: Lexicon::new(accent, overrides), unknown: RefCell::default() }
     }
 
     /// The sound of each token.
@@ -56,7 +60,11 @@ impl<'a> Voice<'a> {
                     sounds[last].phonemes.clone_from(phonemes);
                     sounds[last].origin = Origin::Override;
                 }
-                Kind::Say(readings) => sounds[last] = self.readings(readings),
+                Kind::Say(readings) => {
+                    sounds[last] = self.readings(readings, context);
+                    // "help" "at" "example": expansions are words of their own.
+                    sounds[last].spaced = last > 0 && !matches!(tokens[last - 1].kind, Kind::Mark(_));
+                }
             }
             sounds[last].phonemes = apply(&sounds[last].phonemes, token.stress);
             context = Context { vowel: heard(&sounds[last].phonemes, context), to: false };
@@ -66,31 +74,43 @@ impl<'a> Voice<'a> {
     }
 
     /// An expansion, word by word.
-    fn readings(&self, readings: &[Reading]) -> Sound {
+    fn readings(&self, readings: &[Reading], mut context: Context) -> Sound {
         let mut origin = Origin::Override;
-        let mut said = Vec::with_capacity(readings.len());
-        for reading in readings {
-            let (phonemes, from) = match reading {
-                Reading::Word(word) => match self.lexicon.say_expanded(word) {
-                    Some(p) => (p.phonemes, p.origin),
-                    None => self.unknown(word),
-                },
-                Reading::Letters(letters) => match self.lexicon.spell(letters) {
-                    Some(p) => (p.phonemes, p.origin),
-                    None => continue,
-                },
+        let mut said: Vec<String> = Vec::with_capacity(readings.len());
+        let mut rest = false;
+        for reading in readings.iter().rev() {
+            let found = match reading {
+                Reading::Word(word) => {
+                    // These change with what follows them even here.
+                    let tag = match word.as_str() {
+                        "to" => Some(Tag::To),
+                        "the" | "a" => Some(Tag::Determiner),
+                        _ => None,
+                    };
+                    let known = match tag {
+                        Some(tag) => self.lexicon.say(word, tag, context),
+                        None => self.lexicon.say_expanded(word),
+                    };
+                    Some(known.map_or_else(|| self.unknown(word), |p| (p.phonemes, p.origin)))
+                }
+                Reading::Letters(letters) => self.lexicon.spell(letters).map(|p| (p.phonemes, p.origin)),
                 Reading::Rest => {
-                    // A comma belongs to what is before it.
-                    if let Some(last) = said.last_mut() {
-                        let last: &mut String = last;
-                        last.push(',');
-                    }
-                    continue;
+                    rest = true;
+                    context = Context::default();
+                    None
                 }
             };
+            let Some((mut phonemes, from)) = found.filter(|(phonemes, _)| !phonemes.is_empty()) else {
+                continue;
+            };
             origin = origin.max(from);
+            context = Context { vowel: heard(&phonemes, context), to: false };
+            if std::mem::take(&mut rest) {
+                phonemes.push(',');
+            }
             said.push(phonemes);
         }
+        said.reverse();
         if said.is_empty() {
             origin = Origin::Silent;
         }
@@ -100,14 +120,17 @@ impl<'a> Voice<'a> {
     fn unknown(&self, word: &str) -> (String, Origin) {
         let letters = word.chars().filter(char::is_ascii_alphabetic).count();
         let vowels = word.chars().any(|c| "aeiouyAEIOUY".contains(c));
-        if letters > 0
-            && !vowels
-            && letters < 6
+        // No word is as long as the longest piece.
+        if (letters > 0 && !vowels && letters < 6 || letters >= LONGEST_RUN)
             && let Some(spelled) = self.lexicon.spell(word)
         {
             return (spelled.phonemes, spelled.origin);
         }
-        let phonemes = Speller::get().say(word, self.lexicon.accent());
+        let mut said = self.unknown.borrow_mut();
+        let phonemes = said
+            .entry(word.to_owned())
+            .or_insert_with(|| Speller::get().say(word, self.lexicon.accent()))
+            .clone();
         let origin = if phonemes.is_empty() { Origin::Silent } else { Origin::Network };
         (phonemes, origin)
     }
@@ -126,7 +149,11 @@ impl<'a> Voice<'a> {
                     [one] => self.piece(one, tokens, left, *context),
                     _ => {
                         let text: String = run.iter().map(|t| t.text.as_str()).collect();
-                        self.lexicon.say(&text, strongest_tag(run), *context).map(|p| (p.phonemes, p.origin))
+                        let known = self.lexicon.say(&text, strongest_tag(run), *context);
+                        known.map(|p| (p.phonemes, p.origin)).or_else(|| {
+                            let sound = self.readings(&Reading::all(normalise::counted(&text)?), *context);
+                            Some((sound.phonemes, sound.origin))
+                        })
                     }
                 };
                 said.map(|(phonemes, origin)| (left, phonemes, origin))
@@ -169,8 +196,7 @@ impl<'a> Voice<'a> {
                 Some(_) => numbers::code(text),
                 None => numbers::digits(text),
             };
-            let readings: Vec<Reading> = words.into_iter().map(Reading::Word).collect();
-            let sound = self.readings(&readings);
+            let sound = self.readings(&Reading::all(words), context);
             return (!sound.phonemes.is_empty()).then_some((sound.phonemes, sound.origin));
         }
         // A long word in capitals that no dictionary holds is shouted rather than spelled.

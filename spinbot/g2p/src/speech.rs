@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::markup::Marked;
 use crate::pronounce::{Sound, Voice};
+use crate::stress::Stress;
 use crate::token::{Kind, Token, paragraphs};
 use crate::{MAX_PHONEMES, Options, Sentence, Speech, Word};
 
@@ -171,7 +172,10 @@ fn assemble(said: &[Said], marked: &Marked) -> Option<Sentence> {
     let mut space = false;
     let mut last_mark = None;
     let mut heard = false;
-    for (i, one) in said.iter().enumerate() {
+    // A sentence does not begin with a dash: it is the mark of a list's item or of speech.
+    let dash = |s: &&Said| matches!(&s.token.kind, Kind::Mark(m) if m == "—" || m.is_empty());
+    let skipped = said.iter().take_while(dash).count();
+    for (i, one) in said.iter().enumerate().skip(skipped) {
         let room = MAX_PHONEMES - count;
         let wants_space = (space || one.sound.spaced) && count > 0 && one.length > 0;
         if wants_space && room > 1 {
@@ -183,7 +187,9 @@ fn assemble(said: &[Said], marked: &Marked) -> Option<Sentence> {
         let room = MAX_PHONEMES - count;
         sentence.phonemes.extend(one.sound.phonemes.chars().take(room));
         count += one.length.min(room);
-        space = if one.length > 0 { one.token.space } else { space || one.token.space };
+        // A mark without a sound parts words as a space does.
+        let parts = matches!(one.token.kind, Kind::Mark(_)) && one.length == 0;
+        space = one.token.space || parts || space && one.length == 0;
         if let Kind::Mark(mark) = &one.token.kind {
             last_mark = mark.chars().find(|c| !"”“()".contains(*c)).or(last_mark);
             continue;
@@ -219,7 +225,7 @@ fn word(one: &Said, phonemes: Range<usize>, marked: &Marked) -> Word {
         text: String::new(),
         source: marked.source(&one.token.range),
         phonemes,
-        emphasised: one.token.stress.is_some_and(|s| s == crate::stress::Stress::Primary),
+        emphasised: matches!(one.token.stress, Some(Stress::Raise | Stress::Primary)),
         origin: one.sound.origin,
     }
 }

@@ -1,12 +1,13 @@
-//! Cutting a text: paragraphs, words as spaces part them, punctuation, and the pieces of a word.
+//! Cutting a text: paragraphs, words as spaces part them, punctuation; `pieces` cuts the words.
 //!
-//! Pieces are cut twice. The tagger wants them as spaCy cuts them ("do" "n't"); pronunciation wants runs of one kind
-//! ("iPhone15": "i" "Phone" "15"), as misaki cuts them. What the pieces sound like is not decided here.
+//! What a token sounds like is not decided here.
 
 use std::ops::Range;
 
+use crate::fold::fold;
 use crate::markup::{Marked, Wish};
 use crate::normalise::{self, Reading};
+use crate::pieces::{spacy_pieces, sub_pieces};
 use crate::stress::Stress;
 use crate::tagger::{Tag, Tagger};
 
@@ -230,10 +231,13 @@ fn chunk(text: &str, range: Range<usize>, space: bool, items: &mut Vec<Item>) {
         while let Some(c) = text[start..end].chars().next_back() {
             let before = &text[start..end - c.len_utf8()];
             let said = match c {
+                // 6'2" keeps its inches.
+                '"' if before.starts_with(|c: char| c.is_ascii_digit()) && before.contains('\'') => break,
                 '"' | '‘' => "”",
                 '\'' if before.ends_with(['s', 'S']) || before.is_empty() => break,
+                '\'' if is_elision(&text[start..end]) => "",
                 '\'' => "”",
-                '.' if normalise::keeps_dot(&text[start..end]) => break,
+                '.' if normalise::keeps_dot(&text[start..end], &text[end..]) => break,
                 '-' if before.ends_with(char::is_alphanumeric) => "",
                 '-' => "—",
                 _ => match mark(c) {
@@ -275,6 +279,7 @@ fn inner(text: &str, range: Range<usize>, items: &mut Vec<Item>) {
                 let dashes = text[at..range.end].chars().take_while(|&c| c == '-').count();
                 (dashes, Some("—"))
             }
+            ':' if text[at..range.end].starts_with("::") => (2, Some("")),
             '.' if text[at..range.end].starts_with("..") => {
                 let dots = text[at..range.end].chars().take_while(|&c| c == '.').count();
                 (dots, Some("..."))
@@ -301,7 +306,8 @@ fn inner(text: &str, range: Range<usize>, items: &mut Vec<Item>) {
 
 /// Words that begin with an apostrophe of their own.
 fn is_elision(word: &str) -> bool {
-    let rest = word[1..].trim_end_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let Some(rest) = word.strip_prefix('\'') else { return false };
+    let rest = rest.trim_end_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let words = [
         "tis", "twas", "em", "cause", "til", "bout", "round", "neath", "n", "s", "t", "d", "ll", "re", "ve",
         "m",
@@ -315,148 +321,4 @@ fn is_emoticon(word: &str) -> bool {
         ":/", ":-/", "^^", "^_^",
     ]
     .contains(&word)
-}
-
-/// The pieces of a word that spaCy tags on their own.
-fn spacy_pieces(word: &str) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    for (at, c) in word.char_indices().filter(|&(_, c)| matches!(c, '-' | '/')) {
-        if start < at {
-            clitics(word, start..at, &mut pieces);
-        }
-        pieces.push(at..at + c.len_utf8());
-        start = at + c.len_utf8();
-    }
-    if start < word.len() {
-        clitics(word, start..word.len(), &mut pieces);
-    }
-    pieces
-}
-
-fn clitics(word: &str, range: Range<usize>, pieces: &mut Vec<Range<usize>>) {
-    let part = &word[range.clone()];
-    let lower = part.to_ascii_lowercase();
-    let clitic = ["n't", "'ll", "'re", "'ve", "'m", "'d", "'s", "'"].iter().find(|c| lower.ends_with(**c));
-    match clitic {
-        Some(clitic) if clitic.len() < part.len() => {
-            let cut = range.end - clitic.len();
-            pieces.extend([range.start..cut, cut..range.end]);
-        }
-        _ => pieces.push(range),
-    }
-}
-
-/// Runs of one kind within a piece, as misaki cuts them: letters (at a change of case too), digits, hyphens, apostrophes
-/// at the ends, other signs one by one.
-fn sub_pieces(piece: &str) -> Vec<Range<usize>> {
-    let chars: Vec<(usize, char)> = piece.char_indices().collect();
-    let at = |i: usize| chars.get(i).map(|&(_, c)| c);
-    let is = |i: usize, f: fn(char) -> bool| at(i).is_some_and(f);
-    let quote = |i: usize| is(i, |c| c == '\'');
-    let digit = |i: usize| is(i, |c| c.is_ascii_digit());
-    let mut out = Vec::new();
-    let mut i = 0;
-    while i < chars.len() {
-        let start = i;
-        let run = |mut i: usize, f: &dyn Fn(usize) -> bool| {
-            while i < chars.len() && f(i) {
-                i += 1;
-            }
-            i
-        };
-        if quote(i) {
-            i = run(i, &quote);
-        } else if digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1) {
-            i += 1;
-            while digit(i) || is(i, |c| matches!(c, '.' | ',')) && digit(i + 1) {
-                i += 1;
-            }
-        } else if is(i, |c| matches!(c, '-' | '_')) {
-            i = run(i, &|i| is(i, |c| matches!(c, '-' | '_')));
-        } else if is(i, char::is_alphabetic) {
-            let one =
-                is(i, char::is_uppercase) && is(i + 1, char::is_uppercase) && is(i + 2, char::is_lowercase);
-            i += 1;
-            while !one {
-                let turns = is(i - 1, char::is_lowercase) && is(i, char::is_uppercase);
-                if is(i, char::is_alphabetic) && !turns {
-                    i += 1;
-                } else if quote(i) && is(i + 1, char::is_alphabetic) {
-                    i += 2;
-                } else {
-                    break;
-                }
-            }
-        } else {
-            i += 1;
-        }
-        let end = chars.get(i).map_or(piece.len(), |&(b, _)| b);
-        out.push(chars[start].0..end);
-    }
-    out
-}
-
-/// Letters without their accents.
-pub(crate) fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match plain_letter(c) {
-            Some(plain) => out.push_str(plain),
-            None => out.push(c),
-        }
-    }
-    out
-}
-
-/// The plain letters of an accented Latin one.
-fn plain_letter(c: char) -> Option<&'static str> {
-    Some(match c {
-        'À'..='Å' | 'Ā' | 'Ă' | 'Ą' | 'Ǎ' => "A",
-        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
-        'Æ' => "Ae",
-        'æ' => "ae",
-        'Ç' | 'Ć' | 'Ĉ' | 'Ċ' | 'Č' => "C",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'Ð' | 'Ď' | 'Đ' => "D",
-        'ð' | 'ď' | 'đ' => "d",
-        'È'..='Ë' | 'Ē' | 'Ĕ' | 'Ė' | 'Ę' | 'Ě' => "E",
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'Ĝ' | 'Ğ' | 'Ġ' | 'Ģ' => "G",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'Ĥ' | 'Ħ' => "H",
-        'ĥ' | 'ħ' => "h",
-        'Ì'..='Ï' | 'Ĩ' | 'Ī' | 'Ĭ' | 'Į' | 'İ' => "I",
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
-        'Ĵ' => "J",
-        'ĵ' => "j",
-        'Ķ' => "K",
-        'ķ' => "k",
-        'Ĺ' | 'Ļ' | 'Ľ' | 'Ł' => "L",
-        'ĺ' | 'ļ' | 'ľ' | 'ł' => "l",
-        'Ñ' | 'Ń' | 'Ņ' | 'Ň' => "N",
-        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
-        'Ò'..='Ö' | 'Ø' | 'Ō' | 'Ŏ' | 'Ő' => "O",
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
-        'Œ' => "Oe",
-        'œ' => "oe",
-        'Ŕ' | 'Ŗ' | 'Ř' => "R",
-        'ŕ' | 'ŗ' | 'ř' => "r",
-        'Ś' | 'Ŝ' | 'Ş' | 'Š' | 'Ș' => "S",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
-        'ß' => "ss",
-        'Ţ' | 'Ť' | 'Ț' => "T",
-        'ţ' | 'ť' | 'ț' => "t",
-        'Þ' => "Th",
-        'þ' => "th",
-        'Ù'..='Ü' | 'Ũ' | 'Ū' | 'Ŭ' | 'Ů' | 'Ű' | 'Ų' => "U",
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
-        'Ŵ' => "W",
-        'ŵ' => "w",
-        'Ý' | 'Ŷ' | 'Ÿ' => "Y",
-        'ý' | 'ÿ' | 'ŷ' => "y",
-        'Ź' | 'Ż' | 'Ž' => "Z",
-        'ź' | 'ż' | 'ž' => "z",
-        _ => return None,
-    })
 }

@@ -5,8 +5,8 @@ use crate::numbers::{cardinal, ordinal, roman};
 
 /// Short forms that end in a full stop and what they stand for. A name in capitals follows a title.
 const WITH_DOT: &[(&str, &str)] = &[
-    ("Mr.", "mister"),
-    ("Mrs.", "missus"),
+    ("Mr.", "Mr."),
+    ("Mrs.", "Mrs."),
     ("Ms.", "Ms."),
     ("Prof.", "professor"),
     ("Rev.", "reverend"),
@@ -32,6 +32,8 @@ const WITH_DOT: &[(&str, &str)] = &[
     ("Mt.", "mount"),
     ("Ft.", "fort"),
     ("Hwy.", "highway"),
+    ("Rm.", "room"),
+    ("Apt.", "apartment"),
     ("vs.", "versus"),
     ("etc.", "etc."),
     ("e.g.", "for example"),
@@ -63,9 +65,8 @@ const WITH_DOT: &[(&str, &str)] = &[
 
 /// The same without a full stop, where nothing else can be meant.
 const WITHOUT_DOT: &[(&str, &str)] = &[
-    ("Mr", "mister"),
-    ("Mrs", "missus"),
-    ("Dr", "doctor"),
+    ("Mr", "Mr."),
+    ("Mrs", "Mrs."),
     ("vs", "versus"),
     ("Vs", "versus"),
     ("e.g", "for example"),
@@ -150,13 +151,22 @@ const RANKED: [&str; 38] = [
     "Haakon",
 ];
 
-/// Whether the full stop at the end of a word belongs to it and ends no sentence.
-pub(crate) fn keeps_dot(word: &str) -> bool {
-    let listed = WITH_DOT.iter().chain(BEFORE_NUMBER).any(|(short, _)| *short == word);
-    if listed
-        || matches!(word, "Dr." | "St.")
-        || date::month(word).is_some() && word.ends_with('.') && word != "May."
-    {
+/// Short forms that may well end a sentence: a capital after them begins the next.
+const MAY_END: [&str; 9] = ["etc.", "a.m.", "p.m.", "Inc.", "Ltd.", "Co.", "Corp.", "Jr.", "Sr."];
+
+/// Whether the full stop at the end of a word belongs to it and ends no sentence. `after` is the text behind it.
+pub(crate) fn keeps_dot(word: &str, after: &str) -> bool {
+    match after.trim_start().chars().next() {
+        None => false,
+        Some(c) if c.is_uppercase() && MAY_END.contains(&word) => false,
+        Some(c) => is_short(word) || c.is_ascii_digit() && BEFORE_NUMBER.iter().any(|(s, _)| *s == word),
+    }
+}
+
+/// Whether a word with a full stop is short for something.
+fn is_short(word: &str) -> bool {
+    let listed = WITH_DOT.iter().any(|(short, _)| *short == word);
+    if listed || matches!(word, "Dr." | "St.") || date::is_dotted_month(word) {
         return true;
     }
     // U.S., a.m., J.
@@ -167,15 +177,22 @@ pub(crate) fn keeps_dot(word: &str) -> bool {
 
 pub(super) fn expand(look: &Look, word: &str) -> Option<Expansion> {
     let find = |list: &'static [(&str, &str)]| list.iter().find(|(s, _)| *s == word).map(|(_, said)| *said);
+    // At the end of a sentence its full stop has become a mark.
+    let dotted = format!("{word}.");
+    let ending = look.mark_after(0) == Some(".") && !word.ends_with('.');
+    let with_dot = find(WITH_DOT).or_else(|| {
+        let found = WITH_DOT.iter().find(|(s, _)| *s == dotted).map(|(_, said)| *said);
+        found.filter(|_| ending)
+    });
     let next = look.word(1);
     let capital = |w: Option<&str>| w.is_some_and(|w| w.starts_with(char::is_uppercase));
     let said = match word {
         "St." | "St" if capital(next) && !capital(look.before()) => Some("saint"),
         "St." | "St" if capital(look.before()) => Some("street"),
         "St." => Some(if capital(next) { "saint" } else { "street" }),
-        "Dr." if capital(look.before()) && !capital(next) => Some("drive"),
-        "Dr." => Some("doctor"),
-        _ => find(WITH_DOT).or_else(|| find(WITHOUT_DOT)).or_else(|| {
+        "Dr." | "Dr" if capital(look.before()) && !capital(next) => Some("drive"),
+        "Dr." | "Dr" => Some("doctor"),
+        _ => with_dot.or_else(|| find(WITHOUT_DOT)).or_else(|| {
             let number =
                 next.is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()) || roman(n).is_some());
             find(BEFORE_NUMBER).filter(|_| number)

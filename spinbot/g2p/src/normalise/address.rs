@@ -8,7 +8,13 @@ const DOMAINS: [&str; 28] = [
     "au", "info", "tv", "me", "rs", "ly", "xyz", "ch", "nl", "jp", "in", "int",
 ];
 
-/// Whether a word is a web or e-mail address.
+/// Endings of file names, which are read in the same way.
+const FILES: [&str; 29] = [
+    "rs", "py", "js", "ts", "md", "txt", "json", "yaml", "yml", "toml", "csv", "pdf", "png", "jpg", "jpeg",
+    "gif", "svg", "mp3", "mp4", "wav", "flac", "html", "css", "ipynb", "sh", "exe", "zip", "docx", "xlsx",
+];
+
+/// Whether a word is a web or e-mail address, or the name of a file.
 pub(crate) fn is_address(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     if ["http://", "https://", "ftp://"].iter().any(|p| lower.starts_with(p) && lower.len() > p.len()) {
@@ -33,7 +39,7 @@ pub(crate) fn is_address(word: &str) -> bool {
     plain
         && letters
         && name.len() > 1
-        && DOMAINS.contains(&domain)
+        && (DOMAINS.contains(&domain) || FILES.contains(&domain))
         && !name.split('.').any(str::is_empty)
         && (lower.contains('@') || !word.starts_with(|c: char| c.is_uppercase()) || name.len() > 3)
 }

@@ -19,11 +19,21 @@ const MONTHS: [(&str, &str); 12] = [
     ("December", "Dec"),
 ];
 
-/// The month a word names, short or whole.
+/// The month a word names, short (with a full stop or without) or whole.
 pub(super) fn month(word: &str) -> Option<&'static str> {
-    let bare = word.strip_suffix('.').unwrap_or(word);
-    let bare = if bare == "Sept" { "Sep" } else { bare };
-    MONTHS.iter().find(|(name, short)| bare == *name || bare == *short).map(|(name, _)| *name)
+    let whole = MONTHS.iter().find(|(name, _)| word == *name).map(|(name, _)| *name);
+    whole.or_else(|| short_month(word.strip_suffix('.').unwrap_or(word)))
+}
+
+/// The month that three letters stand for, or "Sept".
+fn short_month(word: &str) -> Option<&'static str> {
+    let short = if word == "Sept" { "Sep" } else { word };
+    MONTHS.iter().find(|(name, s)| short == *s && name != s).map(|(name, _)| *name)
+}
+
+/// Whether a word is the short name of a month with its full stop.
+pub(super) fn is_dotted_month(word: &str) -> bool {
+    word.strip_suffix('.').is_some_and(|w| short_month(w).is_some())
 }
 
 fn number(text: &str, longest: usize) -> Option<u64> {
@@ -102,49 +112,51 @@ fn meridiem(word: &str) -> Option<&'static str> {
     }
 }
 
-/// 10:30, 5pm, 17:45:10, 9 a.m.; 16:9 is a ratio.
+/// 10:30, 5pm, 17:45:10, 9 a.m., 10am-5pm; 16:9 is a ratio.
 fn clock(look: &Look, word: &str) -> Option<Expansion> {
+    if let Some((from, to)) = word.split_once(['-', '–']) {
+        let mut said = time(from, false)?;
+        said.push(Reading::Word("to".to_owned()));
+        said.extend(time(to, false)?);
+        return Some(look.one(1, said));
+    }
+    if let Some(half) = look.word(1).and_then(meridiem)
+        && let Some(said) = time(word, true)
+    {
+        let half = vec![Reading::Letters(half.to_owned())];
+        return Some(Expansion { items: 2, parts: vec![(look.range(0), said), (look.range(1), half)] });
+    }
+    Some(look.one(1, time(word, false)?))
+}
+
+/// A time of day in one word; `apart`: "am" or "pm" follows it.
+fn time(word: &str, apart: bool) -> Option<Vec<Reading>> {
     let end = word.bytes().position(|b| !b.is_ascii_digit() && b != b':').unwrap_or(word.len());
     let (digits, suffix) = word.split_at(end);
     let touching = meridiem(suffix);
-    if touching.is_none() && !suffix.is_empty() {
+    if touching.is_none() && !suffix.is_empty() || touching.is_some() && apart {
         return None;
     }
-    let apart = if touching.is_none() { look.word(1).and_then(meridiem) } else { None };
-    let half = touching.or(apart);
+    let half = touching.is_some() || apart;
     let fields: Vec<&str> = digits.split(':').collect();
     let hour = number(fields[0], 2)?;
-    let mut said = match fields[1..] {
-        [] if half.is_some() && (1..=12).contains(&hour) => cardinal(hour),
-        [m] if m.len() == 1 => {
-            let ratio = [cardinal(hour), vec!["to".to_owned()], cardinal(number(m, 1)?)].concat();
-            return Some(look.one(1, Reading::all(ratio)));
+    let said = match fields[1..] {
+        [] if half && (1..=12).contains(&hour) => cardinal(hour),
+        [m] if m.len() == 1 && !half => {
+            [cardinal(hour), vec!["to".to_owned()], cardinal(number(m, 1)?)].concat()
         }
-        [m] if m.len() == 2 => hour_minute(hour, number(m, 2)?, half.is_some())?,
+        [m] if m.len() == 2 => hour_minute(hour, number(m, 2)?, half)?,
         [m, s] if m.len() == 2 && s.len() == 2 => {
             let seconds = cardinal(number(s, 2).filter(|s| *s < 60)?);
-            let mut said = cardinal(hour);
-            said.extend(minute(number(m, 2)?)?);
-            said.push("and".to_owned());
-            said.extend(seconds);
+            let mut said = [cardinal(hour), minute(number(m, 2)?)?, vec!["and".to_owned()], seconds].concat();
             said.push("seconds".to_owned());
             said
         }
         _ => return None,
     };
-    said.retain(|w| !w.is_empty());
     let mut said = Reading::all(said);
-    match (touching, apart) {
-        (Some(half), _) => {
-            said.push(Reading::Letters(half.to_owned()));
-            Some(look.one(1, said))
-        }
-        (None, Some(half)) => {
-            let half = vec![Reading::Letters(half.to_owned())];
-            Some(Expansion { items: 2, parts: vec![(look.range(0), said), (look.range(1), half)] })
-        }
-        (None, None) => Some(look.one(1, said)),
-    }
+    said.extend(touching.map(|half| Reading::Letters(half.to_owned())));
+    Some(said)
 }
 
 fn minute(minute: u64) -> Option<Vec<String>> {

@@ -16,6 +16,7 @@ use crate::token::Item;
 
 pub(crate) use abbreviation::keeps_dot;
 pub(crate) use address::is_address;
+pub(crate) use quantity::counted;
 
 /// Longest item that any rule reads; longer ones are no numbers and no names.
 const LONGEST: usize = 64;
@@ -36,7 +37,8 @@ impl Reading {
         text.split(' ').filter(|w| !w.is_empty()).map(|w| Self::Word(w.to_owned())).collect()
     }
 
-    fn all(words: Vec<String>) -> Vec<Self> {
+    /// Word by word.
+    pub fn all(words: Vec<String>) -> Vec<Self> {
         words.into_iter().map(Self::Word).collect()
     }
 }

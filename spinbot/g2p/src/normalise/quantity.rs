@@ -153,7 +153,7 @@ fn amount(number: &Number, names: [&str; 4]) -> Vec<String> {
 
 /// A number with what follows it: a unit, an ending, nothing.
 fn number(look: &Look, word: &str) -> Option<Expansion> {
-    let word = if word.starts_with('\'') { &word[1..] } else { word };
+    let word = word.strip_prefix('\'').unwrap_or(word);
     let (number, rest) = leading(word)?;
     if let Some(said) = ending(&number, rest) {
         return Some(look.one(1, Reading::all(said)));
@@ -201,6 +201,12 @@ fn measured(look: &Look, alone: &[String], words: Vec<String>, rest: &str, one: 
 
 fn name_words(name: &str) -> Vec<String> {
     name.split(' ').map(str::to_owned).collect()
+}
+
+/// Digits with an ending within a word: the "1990s" of "mid-1990s".
+pub(crate) fn counted(word: &str) -> Option<Vec<String>> {
+    let (number, rest) = leading(word)?;
+    ending(&number, rest)
 }
 
 /// "1st", "1990s", "90's".

@@ -77,7 +77,6 @@ const UNITS: &[(&str, &str, &str)] = &[
     ("mAh", "milliamp hour", "milliamp hours"),
     ("V", "volt", "volts"),
     ("kV", "kilovolt", "kilovolts"),
-    ("A", "amp", "amps"),
     ("mA", "milliamp", "milliamps"),
     ("Ω", "ohm", "ohms"),
     ("dB", "decibel", "decibels"),
@@ -111,11 +110,14 @@ const UNITS: &[(&str, &str, &str)] = &[
 ];
 
 /// Symbols that mean something else unless they touch their number.
-const ONLY_TOUCHING: [&str; 8] = ["A", "x", "×", "B", "s", "h", "L", "°"];
+const ONLY_TOUCHING: [&str; 6] = ["x", "×", "s", "h", "L", "°"];
+/// Symbols that mean something else if they touch their number: the room 12B.
+const ONLY_APART: [&str; 1] = ["B"];
 
 /// What a unit is called for one or for many of it.
 pub(super) fn name(symbol: &str, touches: bool, one: bool) -> Option<&'static str> {
-    if !touches && ONLY_TOUCHING.contains(&symbol) {
+    let elsewhere: &[&str] = if touches { &ONLY_APART } else { &ONLY_TOUCHING };
+    if elsewhere.contains(&symbol) {
         return None;
     }
     UNITS.iter().find(|(s, ..)| *s == symbol).map(|(_, single, many)| if one { *single } else { *many })
