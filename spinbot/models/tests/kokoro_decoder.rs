@@ -178,8 +178,9 @@ fn the_gradient_by_the_style_equals_pytorch_and_finite_differences() {
         let audio = fused().audio(&features(), &moved, None, noise).unwrap();
         audio.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>()
     };
-    let slope = (8.0 * (loss(4e-3) - loss(-4e-3)) - (loss(8e-3) - loss(-8e-3))) / (12.0 * 4e-3);
-    assert!((slope / norm - 1.0).abs() < 1e-3, "{slope}, {norm}");
+    // Wider, the audio's curvature shows; narrower, the rounding of f32.
+    let slope = (loss(4e-4) - loss(-4e-4)) / 8e-4;
+    assert!((slope / norm - 1.0).abs() < 2e-3, "{slope}, {norm}");
 }
 
 #[test]
@@ -203,10 +204,13 @@ fn the_gradients_by_adapters_equal_pytorch_and_none_is_zero() {
             let grad = values(grads.get(variable).unwrap_or_else(|| panic!("{name} has no gradient")));
             let norm = grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             let expected_norm = f64::from(reference(&format!("norm {name}"))[0]);
-            assert!(norm > 0.0 && (norm / expected_norm - 1.0).abs() < 1e-3, "{name}: {norm}, {expected_norm}");
+            assert!(
+                norm > 0.0 && (norm / expected_norm - 1.0).abs() < 1e-4,
+                "{name}: {norm}, {expected_norm}"
+            );
             let sampled: Vec<f32> = grad.iter().copied().step_by(grad.len() / 24 + 1).collect();
             let off = error(&sampled, &expected[name].1);
-            assert!(off < 2e-3, "the gradient by {name} is {off} apart");
+            assert!(off < 1e-4, "the gradient by {name} is {off} apart");
         }
     }
 }
@@ -216,7 +220,9 @@ fn adapters_merge_scale_and_survive_their_file() {
     let weights = weights();
     let har = reference("har");
     let noise = Noise::Spectrum(&har);
-    let speak = |decoder: &Decoder, adapters: Option<&Adapters>| decoder.audio(&features(), &style(), adapters, noise).unwrap();
+    let speak = |decoder: &Decoder, adapters: Option<&Adapters>| {
+        decoder.audio(&features(), &style(), adapters, noise).unwrap()
+    };
     let folder = tempfile::tempdir().unwrap();
     for set in [OpSet::Fused, OpSet::Stock] {
         let mut decoder = load(&weights, set);

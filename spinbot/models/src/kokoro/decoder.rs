@@ -200,10 +200,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Those of `tensors`; [`ModelError::Tensor`].
-    pub fn load(
-        tensors: impl Fn(&str, &[usize]) -> Result<Tensor>,
-        device: &Device,
-    ) -> Result<Decoder> {
+    pub fn load(tensors: impl Fn(&str, &[usize]) -> Result<Tensor>, device: &Device) -> Result<Decoder> {
         Decoder::load_with(tensors, device, OpSet::fastest_on(&device.0))
     }
 

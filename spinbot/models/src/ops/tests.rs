@@ -134,8 +134,17 @@ fn many_blocks_give_what_one_gives() {
     ] {
         let padding = dilation * (kernel - 1) / 2;
         let case = Case {
-            rows, inputs, outputs, kernel, dilation, padding, rank, kind,
-            residual: true, bias: true, seed: rows as u64,
+            rows,
+            inputs,
+            outputs,
+            kernel,
+            dilation,
+            padding,
+            rank,
+            kind,
+            residual: true,
+            bias: true,
+            seed: rows as u64,
         };
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
@@ -213,13 +222,8 @@ fn merged_adapters_and_shifted_biases_act_as_when_they_were_apart() {
 
 #[test]
 fn what_is_not_tracked_has_no_graph() {
-    let conv = Conv::new(
-        OpSet::Fused,
-        &Tensor::ones((2, 2, 1), DType::F32, &Device::Cpu).unwrap(),
-        None,
-        1,
-        0,
-    );
+    let conv =
+        Conv::new(OpSet::Fused, &Tensor::ones((2, 2, 1), DType::F32, &Device::Cpu).unwrap(), None, 1, 0);
     let x = Tensor::ones((3, 2), DType::F32, &Device::Cpu).unwrap();
     let y = conv.unwrap().run(&x, Before::Nothing, None, Target::New).unwrap();
     assert!(!y.track_op());
