@@ -4,7 +4,6 @@
 use crate::error::{ModelError, Result};
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, Metadata};
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -60,17 +59,6 @@ impl TensorFile {
             .read_exact_at(&mut bytes, self.start + from as u64)
             .map_err(ModelError::io("reading", &self.path))?;
         Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    }
-
-    /// All tensors whose names begin so, on the CPU.
-    pub(crate) fn tensors(&self, prefix: &str) -> Result<HashMap<String, Tensor>> {
-        let infos = self.metadata.tensors();
-        let named = infos.iter().filter(|(name, _)| name.starts_with(prefix));
-        named
-            .map(|(name, info)| {
-                Ok((name.clone(), self.tensor(name, &info.shape, &candle_core::Device::Cpu)?))
-            })
-            .collect()
     }
 
     /// The tensor of that name on a device; it must be f32 and have that shape.

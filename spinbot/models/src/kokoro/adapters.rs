@@ -23,8 +23,8 @@ const MAX_RANK: usize = 64;
 pub struct Adapters {
     adaptable: Adaptable,
     pub(super) low_rank: Vec<LowRank>,
-    /// Added to γ and β of all layers, one after the other.
-    pub(super) offsets: Tensor,
+    /// Added to γ and β of each AdaIN layer.
+    offsets: Vec<Tensor>,
     variables: Vec<Var>,
 }
 
@@ -65,23 +65,39 @@ impl Adapters {
                 low_rank.push(LowRank { down: down.as_tensor().clone(), up: up.as_tensor().clone() });
                 variables.extend([down, up]);
             }
-            let offsets = Var::zeros(decoder.offsets(), candle_core::DType::F32, device)?;
-            let tensor = offsets.as_tensor().clone();
-            variables.push(offsets);
-            Ok(Adapters { adaptable, low_rank, offsets: tensor, variables })
+            let mut offsets = Vec::new();
+            for (_, channels) in &adaptable.norms {
+                let offset = Var::zeros(2 * channels, candle_core::DType::F32, device)?;
+                offsets.push(offset.as_tensor().clone());
+                variables.push(offset);
+            }
+            Ok(Adapters { adaptable, low_rank, offsets, variables })
         };
         build().map_err(ModelError::tensor("making adapters"))
     }
 
-    /// What an optimiser changes; empty for adapters that were scaled or loaded.
+    /// What an optimiser changes, in the order of [`Adapters::names`]; empty for adapters that cannot be trained.
     pub fn variables(&self) -> &[Var] {
         &self.variables
     }
 
+    /// The names of the tensors: `NAME.down` (A) and `NAME.up` (B) of each convolution, then `NAME.offset` of each
+    /// AdaIN layer.
+    pub fn names(&self) -> Vec<String> {
+        let convs = self.adaptable.convs.iter();
+        let convs = convs.flat_map(|(name, ..)| [format!("{name}.down"), format!("{name}.up")]);
+        convs.chain(self.adaptable.norms.iter().map(|(name, _)| format!("{name}.offset"))).collect()
+    }
+
+    /// All offsets, one after the other.
+    pub(super) fn offsets(&self) -> candle_core::Result<Tensor> {
+        Tensor::cat(&self.offsets, 0)
+    }
+
     /// How many numbers they are.
     pub fn len(&self) -> usize {
-        let of = |adapter: &LowRank| adapter.down.elem_count() + adapter.up.elem_count();
-        self.low_rank.iter().map(of).sum::<usize>() + self.offsets.elem_count()
+        let low_rank = self.low_rank.iter().flat_map(|adapter| [&adapter.down, &adapter.up]);
+        low_rank.chain(&self.offsets).map(Tensor::elem_count).sum()
     }
 
     /// Whether they are no numbers at all.
@@ -102,31 +118,21 @@ impl Adapters {
             Ok(Adapters {
                 adaptable: self.adaptable.clone(),
                 low_rank: self.low_rank.iter().map(scale).collect::<candle_core::Result<_>>()?,
-                offsets: (self.offsets.detach() * factor)?,
+                offsets: self
+                    .offsets
+                    .iter()
+                    .map(|offset| offset.detach() * factor)
+                    .collect::<candle_core::Result<_>>()?,
                 variables: Vec::new(),
             })
         };
         build().map_err(ModelError::tensor("scaling adapters"))
     }
 
-    /// The tensors as they are stored: `NAME.down`, `NAME.up` for the convolutions and `NAME.offset` for the AdaIN
-    /// layers.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`] when they cannot be read from the device.
-    pub fn tensors(&self) -> Result<HashMap<String, Tensor>> {
-        let mut tensors = HashMap::new();
-        for ((name, ..), LowRank { down, up }) in self.adaptable.convs.iter().zip(&self.low_rank) {
-            tensors.insert(format!("{name}.down"), down.detach());
-            tensors.insert(format!("{name}.up"), up.detach());
-        }
-        let mut start = 0;
-        for (name, channels) in &self.adaptable.norms {
-            let offset = self.offsets.detach().narrow(0, start, 2 * channels).and_then(|part| part.copy());
-            tensors.insert(format!("{name}.offset"), offset.map_err(ModelError::tensor("storing adapters"))?);
-            start += 2 * channels;
-        }
-        Ok(tensors)
+    /// The tensors by their [`Adapters::names`], as they are stored.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
+        let low_rank = self.low_rank.iter().flat_map(|adapter| [&adapter.down, &adapter.up]);
+        self.names().into_iter().zip(low_rank.chain(&self.offsets).map(Tensor::detach)).collect()
     }
 
     /// Adapters from the tensors of [`Adapters::tensors`], to speak with or, if `trainable`, to train further.
@@ -171,7 +177,6 @@ impl Adapters {
             .iter()
             .map(|(name, channels)| checked(format!("{name}.offset"), &[2 * channels]))
             .collect::<Result<Vec<_>>>()?;
-        let offsets = Tensor::cat(&offsets, 0).map_err(ModelError::tensor("loading adapters"))?;
         let mut adapters = Adapters { adaptable, low_rank, offsets, variables: Vec::new() };
         if trainable {
             adapters.make_trainable().map_err(ModelError::tensor("loading adapters"))?;
@@ -185,14 +190,14 @@ impl Adapters {
         Adapters {
             adaptable: self.adaptable.clone(),
             low_rank: self.low_rank.iter().map(detach).collect(),
-            offsets: self.offsets.detach(),
+            offsets: self.offsets.iter().map(Tensor::detach).collect(),
             variables: Vec::new(),
         }
     }
 
     fn make_trainable(&mut self) -> candle_core::Result<()> {
         let low_rank = self.low_rank.iter_mut().flat_map(|adapter| [&mut adapter.down, &mut adapter.up]);
-        for tensor in low_rank.chain([&mut self.offsets]) {
+        for tensor in low_rank.chain(&mut self.offsets) {
             let variable = Var::from_tensor(tensor)?;
             *tensor = variable.as_tensor().clone();
             self.variables.push(variable);
@@ -205,7 +210,7 @@ impl Adapters {
     /// # Errors
     /// [`ModelError::Tensor`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        candle_core::safetensors::save(&self.tensors()?, path).map_err(ModelError::tensor("saving adapters"))
+        candle_core::safetensors::save(&self.tensors(), path).map_err(ModelError::tensor("saving adapters"))
     }
 
     /// Reads what [`Adapters::save`] wrote.

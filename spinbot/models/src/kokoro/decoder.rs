@@ -10,7 +10,6 @@ use crate::store::Store;
 use crate::tensor_file::TensorFile;
 use crate::ops::{Before, Conv, OpSet, Target, Then};
 use candle_core::{DType, Tensor};
-use std::collections::HashMap;
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
 
@@ -212,15 +211,15 @@ impl Decoder {
     /// [`ModelError::Io`].
     pub fn open(store: &Store, device: &Device) -> Result<Decoder> {
         let weights = TensorFile::open(MODEL, &store.checked_file(MODEL)?)?;
-        Decoder::load(&weights.tensors("decoder.")?, device)
+        Decoder::load(|name, shape| weights.tensor(name, shape, &candle_core::Device::Cpu), device)
     }
 
-    /// Takes the decoder's layers out of the tensors of Kokoro's weight file, in the set of operations that is
-    /// fastest on that device.
+    /// Takes the decoder's layers out of Kokoro's weights, in the set of operations that is fastest on that device.
+    /// `tensors` gives the f32 tensor of a name, which must have the shape it is told; each is asked for once.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] when a tensor is missing or has another shape.
-    pub fn load(tensors: &HashMap<String, Tensor>, device: &Device) -> Result<Decoder> {
+    /// Those of `tensors`; [`ModelError::Tensor`].
+    pub fn load(tensors: impl Fn(&str, &[usize]) -> Result<Tensor>, device: &Device) -> Result<Decoder> {
         Decoder::load_with(tensors, device, OpSet::fastest_on(&device.0))
     }
 
@@ -228,8 +227,12 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::load`].
-    pub fn load_with(tensors: &HashMap<String, Tensor>, device: &Device, set: OpSet) -> Result<Decoder> {
-        let mut loader = Loader::new(tensors, &device.0, set);
+    pub fn load_with(
+        tensors: impl Fn(&str, &[usize]) -> Result<Tensor>,
+        device: &Device,
+        set: OpSet,
+    ) -> Result<Decoder> {
+        let mut loader = Loader::new(&tensors, &device.0, set);
         let l = &mut loader;
         let pitch = Halving::load(l, "decoder.F0_conv")?;
         let energy = Halving::load(l, "decoder.N_conv")?;
@@ -256,11 +259,6 @@ impl Decoder {
         &self.adaptable
     }
 
-    /// How many γ and β there are.
-    pub(super) fn offsets(&self) -> usize {
-        self.styles.shape().outputs
-    }
-
     /// Makes the adapters part of the weights, so that they cost nothing any more.
     ///
     /// # Errors
@@ -272,7 +270,7 @@ impl Decoder {
         convs.extend(self.generator.convs());
         let merged = convs.into_iter().try_for_each(|conv| conv.merge(&adapters.low_rank));
         merged
-            .and_then(|()| self.styles.shift(&adapters.offsets))
+            .and_then(|()| self.styles.shift(&adapters.offsets()?))
             .map_err(ModelError::tensor("merging adapters"))
     }
 
@@ -345,7 +343,7 @@ impl Decoder {
         let affine = self.styles.run(&style.reshape((1, STYLE))?, Before::Nothing, None, Target::New)?;
         let mut affine = affine.flatten_all()?;
         if let Some(adapters) = adapters {
-            affine = (affine + &adapters.offsets)?;
+            affine = (affine + adapters.offsets()?)?;
         }
         let style = Style { affine, adapters };
         let steps = 2 * frames.start..2 * frames.end;

@@ -4,7 +4,6 @@ use super::adapters::Style;
 use crate::error::{ModelError, Result};
 use crate::ops::{Before, Conv, LowRank, OpSet, Snake, Target, Then};
 use candle_core::{Device, Tensor};
-use std::collections::HashMap;
 
 /// How wide the style vector is.
 pub(super) const STYLE: usize = 128;
@@ -64,9 +63,12 @@ pub(super) struct Adaptable {
     pub(super) norms: Vec<(String, usize)>,
 }
 
+/// Gives the f32 tensor of that name, which must have that shape.
+pub(super) type Tensors<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Tensor>;
+
 /// Takes layers by name.
 pub(super) struct Loader<'a> {
-    tensors: &'a HashMap<String, Tensor>,
+    tensors: Tensors<'a>,
     device: &'a Device,
     pub(super) set: OpSet,
     pub(super) adaptable: Adaptable,
@@ -81,7 +83,7 @@ fn loading(error: candle_core::Error) -> ModelError {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(tensors: &'a HashMap<String, Tensor>, device: &'a Device, set: OpSet) -> Self {
+    pub(super) fn new(tensors: Tensors<'a>, device: &'a Device, set: OpSet) -> Self {
         Loader {
             tensors,
             device,
@@ -95,15 +97,7 @@ impl<'a> Loader<'a> {
 
     /// The f32 tensor of that name, which must have that shape.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let refuse = |reason| ModelError::Weights { model: "kokoro".into(), reason };
-        let tensor = self.tensors.get(name).ok_or_else(|| refuse(format!("`{name}` is missing")))?;
-        if tensor.dims() != shape {
-            return Err(refuse(format!("`{name}` has shape {:?}, expected {shape:?}", tensor.dims())));
-        }
-        tensor
-            .to_device(self.device)
-            .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32))
-            .map_err(loading)
+        (self.tensors)(name, shape)?.to_device(self.device).map_err(loading)
     }
 
     /// The values of a small tensor.

@@ -173,11 +173,6 @@ impl Conv {
         Conv::new(set, &weight, Some(&bias), 1, 1)
     }
 
-    /// Its sizes.
-    pub(crate) fn shape(&self) -> &ConvShape {
-        &self.shape
-    }
-
     /// Adds the adapter to the weights for good.
     pub(crate) fn merge(&mut self, adapter: &LowRank) -> Result<()> {
         let ConvShape { inputs, outputs, kernel, .. } = self.shape;

@@ -14,8 +14,10 @@ const ROWS: usize = 256;
 /// `(1+γ)·(x−μ)/√(σ²+ε) + β` in candle's operations; x is `[time, channels]`, `style` is γ then β, `[2·channels]`.
 pub(crate) fn normalise(x: &Tensor, style: &Tensor) -> Result<Tensor> {
     let channels = x.dim(D::Minus1)?;
-    let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
-    let variance = centred.sqr()?.mean_keepdim(0)?;
+    // Sums over the last axis run in several lanes, which keeps thousands of rows from drowning in rounding.
+    let mean = |x: &Tensor| x.t()?.contiguous()?.mean_keepdim(1)?.t();
+    let centred = x.broadcast_sub(&mean(x)?)?;
+    let variance = mean(&centred.sqr()?)?;
     let normalised = centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
     let gain = (style.narrow(0, 0, channels)? + 1.0)?;
     normalised.broadcast_mul(&gain)?.broadcast_add(&style.narrow(0, channels, channels)?)
