@@ -68,7 +68,12 @@ fn main() {
         let secs = all.len() as f64 / 24000.0;
         let w = Clip::new(all, 24000);
         let p = e.embed(&w.resampled(16000).unwrap().samples).unwrap();
-        println!("{name}: held {:.3} ref {:.3} ({secs:.1} s in {:?})", p.similarity(&held), p.similarity(&target), t.elapsed());
+        println!(
+            "{name}: held {:.3} ref {:.3} ({secs:.1} s in {:?})",
+            p.similarity(&held),
+            p.similarity(&target),
+            t.elapsed()
+        );
         std::fs::write(format!("/work/data/{name}.wav"), wav_bytes(&w)).unwrap();
         p
     };
@@ -102,13 +107,29 @@ fn main() {
     let mut hist = vec![];
     let offset = invert(
         &Inversion {
-            kokoro: &k, decoder: &d, encoder: &e, base: &base, target: &target, pitch,
-            sentences: &sentences, spread: &spread, steps, crop, rate, pull: 0.03, seed: 0,
+            kokoro: &k,
+            decoder: &d,
+            encoder: &e,
+            base: &base,
+            target: &target,
+            pitch,
+            sentences: &sentences,
+            spread: &spread,
+            steps,
+            crop,
+            rate,
+            pull: 0.03,
+            seed: 0,
         },
         &mut |r| {
             hist.push(r.similarity);
             if r.done % 10 == 0 {
-                println!("{} {:.3} {:?}", r.done, hist[hist.len() - 10..].iter().sum::<f32>() / 10.0, t.elapsed());
+                println!(
+                    "{} {:.3} {:?}",
+                    r.done,
+                    hist[hist.len() - 10..].iter().sum::<f32>() / 10.0,
+                    t.elapsed()
+                );
             }
             true
         },

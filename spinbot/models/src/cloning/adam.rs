@@ -61,7 +61,8 @@ mod tests {
         let x = Var::new(&[1.0_f32, -2.0], &Device::Cpu).unwrap();
         let mut adam = Adam::new(vec![x.clone()], (0.9, 0.999)).unwrap();
         for _ in 0..400 {
-            let gradients = (x.as_tensor() - 0.5).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients =
+                (x.as_tensor() - 0.5).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
             adam.step(&gradients, 0.05).unwrap();
         }
         assert!(x.to_vec1::<f32>().unwrap().iter().all(|v| (v - 0.5).abs() < 1e-2), "{x:?}");

@@ -49,7 +49,8 @@ pub(crate) fn mel_frames(samples: &[f32]) -> Vec<MelFrame> {
             // The buffers are of the plan's own sizes, the one thing it can refuse.
             if fft.process(&mut input, &mut output).is_ok() {
                 for (band, slot) in bank.iter().zip(&mut frame) {
-                    *slot = band.weights.iter().zip(&output[band.first..]).map(|(w, c)| w * c.norm_sqr()).sum();
+                    *slot =
+                        band.weights.iter().zip(&output[band.first..]).map(|(w, c)| w * c.norm_sqr()).sum();
                 }
             }
             frame
@@ -206,7 +207,8 @@ mod tests {
                     .map(|k| {
                         let hertz = pitch * k as f32;
                         let formant = 500.0 + 600.0 * kind as f32;
-                        (-((hertz - formant) / 350.0).powi(2)).exp() * (std::f32::consts::TAU * hertz * t).sin()
+                        (-((hertz - formant) / 350.0).powi(2)).exp()
+                            * (std::f32::consts::TAU * hertz * t).sin()
                     })
                     .sum();
                 out.push(0.1 * tone);

@@ -73,10 +73,7 @@ pub fn style_spread(voices: &StockVoices) -> Result<[f32; SOUND]> {
 ///
 /// # Errors
 /// [`ModelError::Phonemes`] when there are no sentences; what the networks return.
-pub fn invert(
-    inversion: &Inversion,
-    on_step: &mut dyn FnMut(StepReport) -> bool,
-) -> Result<[f32; SOUND]> {
+pub fn invert(inversion: &Inversion, on_step: &mut dyn FnMut(StepReport) -> bool) -> Result<[f32; SOUND]> {
     if inversion.sentences.is_empty() {
         return Err(ModelError::Phonemes { reason: "there are no sentences to search with".into() });
     }
@@ -138,7 +135,10 @@ fn search(
         let (similarity, value, loss) = descend().map_err(doing())?;
         if !value.is_finite() {
             return Err(ModelError::Sound {
-                reason: format!("the search for the voice broke off at step {}: the loss is {value}", step + 1),
+                reason: format!(
+                    "the search for the voice broke off at step {}: the loss is {value}",
+                    step + 1
+                ),
                 advice: "give cleaner clips".into(),
             });
         }

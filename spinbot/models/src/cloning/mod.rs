@@ -13,8 +13,8 @@
 //!
 //! Which clips, which sentences, what is kept and why is the caller's business.
 
-mod adaptation;
 mod adam;
+mod adaptation;
 mod alignment;
 mod inversion;
 mod loss;
@@ -22,8 +22,8 @@ mod loss;
 pub use adaptation::{Adaptation, Lesson, adapt, lesson};
 pub use inversion::{Inversion, invert, style_spread};
 
-use crate::kokoro::voice::{ROWS, STYLE, VoicePack};
 use crate::Result;
+use crate::kokoro::voice::{ROWS, STYLE, VoicePack};
 
 /// Numbers of a style that say how a voice sounds; the rest say how it speaks.
 pub const SOUND: usize = 128;

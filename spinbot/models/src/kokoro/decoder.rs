@@ -1,14 +1,14 @@
 //! From phoneme features to audio: the blocks that mix text, pitch, energy and style, before the generator.
 
 use super::adapters::{Adapters, Style};
-use super::{MODEL, Prosody};
 use super::generator::Generator;
 use super::loader::{AdaIn, Adaptable, AdaptedConv, Loader, STYLE};
+use super::{MODEL, Prosody};
 use crate::device::Device;
 use crate::error::{ModelError, Result};
+use crate::ops::{Before, Conv, OpSet, Target, Then};
 use crate::store::Store;
 use crate::tensor_file::TensorFile;
-use crate::ops::{Before, Conv, OpSet, Target, Then};
 use candle_core::{DType, Tensor};
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;

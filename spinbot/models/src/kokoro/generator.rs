@@ -36,7 +36,7 @@ impl Half {
 
 impl ResBlock {
     fn load(loader: &mut Loader, name: &str, channels: usize, kernel: usize) -> Result<Self> {
-        let mut half = |n: usize, round: usize, dilation: usize| {
+        let mut half = |n: usize, round: usize, dilation: usize| -> Result<Half> {
             Ok(Half {
                 norm: loader.norm(&format!("{name}.adain{n}.{round}"), channels)?,
                 snake: loader.snake(&format!("{name}.alpha{n}.{round}"), channels)?,

@@ -34,7 +34,7 @@ impl Predictor {
     pub(super) fn load(weights: &TensorFile, device: &candle_core::Device) -> Result<Self> {
         let at = |part: &str| format!("predictor.{part}");
         let lstm = |part: &str| BiLstm::load(weights, &at(part), WIDTH + STYLE, device);
-        let encoder = |n: usize| {
+        let encoder = |n: usize| -> Result<(BiLstm, Linear)> {
             let fc = at(&format!("text_encoder.lstms.{}.fc", 2 * n + 1));
             Ok((
                 lstm(&format!("text_encoder.lstms.{}", 2 * n))?,

@@ -17,7 +17,7 @@ pub(super) struct TextEncoder {
 
 impl TextEncoder {
     pub(super) fn load(weights: &TensorFile, device: &candle_core::Device) -> Result<Self> {
-        let layer = |n: usize| {
+        let layer = |n: usize| -> Result<(Conv, LayerNorm)> {
             let at = |part: &str| format!("text_encoder.cnn.{n}.{part}");
             Ok((
                 Conv::load(weights, &at("0"), [WIDTH, WIDTH, 5], true, device)?,

@@ -117,10 +117,7 @@ impl Voice {
     ///
     /// # Errors
     /// [`ModelError::Voice`] when there are none; [`ModelError::Tensor`].
-    pub fn blend(
-        parts: &[(Voice, f32)],
-        own_pitch: impl Fn(&Voice) -> Option<Pitch>,
-    ) -> Result<Voice> {
+    pub fn blend(parts: &[(Voice, f32)], own_pitch: impl Fn(&Voice) -> Option<Pitch>) -> Result<Voice> {
         let strongest = parts.iter().max_by(|a, b| a.1.total_cmp(&b.1));
         let (strongest, _) = strongest.ok_or_else(|| ModelError::Voice {
             given: "the blend".into(),
@@ -175,7 +172,9 @@ mod tests {
     use candle_core::Device;
 
     fn voice(value: f32, pitch: Option<Pitch>, adapter: f32) -> Voice {
-        let tensor = |shape: (usize, usize)| (Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap() * f64::from(adapter)).unwrap();
+        let tensor = |shape: (usize, usize)| {
+            (Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap() * f64::from(adapter)).unwrap()
+        };
         let adapters = [("c.down", tensor((2, 3))), ("c.up", tensor((4, 2))), ("n.offset", tensor((1, 5)))];
         Voice {
             pack: VoicePack::uniform(&[value; STYLE]).unwrap(),
@@ -197,14 +196,15 @@ mod tests {
         let bytes = before.bytes().unwrap();
         assert_eq!(bytes, before.bytes().unwrap());
         let after = Voice::read(&bytes).unwrap();
-        assert_eq!((after.pack, after.accent, after.base, after.pitch), (before.pack, before.accent, before.base, pitch));
+        assert_eq!(
+            (after.pack, after.accent, after.base, after.pitch),
+            (before.pack, before.accent, before.base, pitch)
+        );
         let up = after.adapters["c.up"].to_vec2::<f32>().unwrap();
         assert_eq!((after.adapters.len(), up), (3, vec![vec![2.0; 2]; 4]));
 
-        let stranger = safetensors::serialize(
-            [("style", TensorView::new(Dtype::U8, vec![1], &[0]).unwrap())],
-            None,
-        );
+        let stranger =
+            safetensors::serialize([("style", TensorView::new(Dtype::U8, vec![1], &[0]).unwrap())], None);
         for (bytes, reason) in [
             (vec![], ""),
             (b"not a voice at all".to_vec(), ""),

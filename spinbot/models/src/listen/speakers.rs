@@ -38,7 +38,8 @@ impl SpeakerEncoder {
     /// # Errors
     /// As [`SpeakerEncoder::embed`].
     pub fn two_voices(&self, speech: &[f32]) -> Result<TwoVoices> {
-        let prints: Vec<Voiceprint> = self.embed_partials(speech)?.into_iter().map(|(_, print)| print).collect();
+        let prints: Vec<Voiceprint> =
+            self.embed_partials(speech)?.into_iter().map(|(_, print)| print).collect();
         Ok(part(&prints))
     }
 }

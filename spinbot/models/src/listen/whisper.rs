@@ -87,7 +87,10 @@ impl Transcriber {
             .map_err(|e| ModelError::Weights { model: ID.into(), reason: e.to_string() })?;
         Ok(Transcriber {
             model: Mutex::new(model),
-            mel: MelSpectrogram::new(&Shape { fft: WINDOW, window: &hann(WINDOW), hop: HOP, mels: MELS }, device)?,
+            mel: MelSpectrogram::new(
+                &Shape { fft: WINDOW, window: &hann(WINDOW), hop: HOP, mels: MELS },
+                device,
+            )?,
             vocabulary,
             suppress,
             suppress_begin,
@@ -135,7 +138,8 @@ impl Transcriber {
                 break;
             }
         }
-        let mut segment = best.ok_or_else(|| sound("no temperature to decode at", "load the transcriber again"))?;
+        let mut segment =
+            best.ok_or_else(|| sound("no temperature to decode at", "load the transcriber again"))?;
         if segment.no_speech_prob > SILENT && segment.avg_logprob < DOUBTFUL {
             segment.text.clear();
             segment.tokens = 0;
@@ -199,7 +203,8 @@ impl Transcriber {
 }
 
 fn most_probable(logits: &[f32]) -> usize {
-    let best = |best: (usize, f32), (n, &logit): (usize, &f32)| if logit > best.1 { (n, logit) } else { best };
+    let best =
+        |best: (usize, f32), (n, &logit): (usize, &f32)| if logit > best.1 { (n, logit) } else { best };
     logits.iter().enumerate().fold((0, f32::NEG_INFINITY), best).0
 }
 
