@@ -8,6 +8,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `stock` | how the stock voices are heard: where a search starts |
 //! | `inversion` | the first stage |
 //! | `alignment`, `loss`, `adaptation` | the second: durations from the recording, how far two sounds are apart |
 //!
@@ -18,9 +19,11 @@ mod adaptation;
 mod alignment;
 mod inversion;
 mod loss;
+mod stock;
 
 pub use adaptation::{Adaptation, Lesson, adapt, lesson};
 pub use inversion::{Inversion, invert, style_spread};
+pub use stock::{StockPrint, stock_prints, stock_prints_file};
 
 use crate::Result;
 use crate::kokoro::voice::{ROWS, STYLE, VoicePack};

@@ -1,5 +1,6 @@
 //! How high a speaker speaks and how much the melody moves: taken from a recording, given to a synthesis.
 
+use crate::listen::PitchRange;
 use serde::{Deserialize, Serialize};
 
 /// F0 below this is no voice, in Hz; Kokoro writes up to 10 where there is none.
@@ -16,6 +17,12 @@ pub struct Pitch {
     pub mean: f32,
     /// Standard deviation of ln Hz: 0.2 is 3.5 semitones.
     pub spread: f32,
+}
+
+impl From<PitchRange> for Pitch {
+    fn from(range: PitchRange) -> Self {
+        Pitch { mean: range.mean_log, spread: range.sd_log }
+    }
 }
 
 impl Pitch {

@@ -34,6 +34,19 @@ pub fn pitch(samples: &[f32]) -> Vec<f32> {
     smoothest(&candidates)
 }
 
+/// The pitch of each 12.5 ms, as Kokoro has it, of a track from [`pitch`]: `count` values, the first of the first
+/// 12.5 ms; 0 before and after the track.
+pub fn kokoro_grid(track: &[f32], count: usize) -> Vec<f32> {
+    let centre = (WINDOW + LONGEST) / 2;
+    let at = |n: usize| {
+        // In samples: the middle of a step of Kokoro's, then the nearest frame of the track.
+        let sample = n * RATE / 80 + RATE / 160;
+        let frame = (sample + HOP / 2).checked_sub(centre)? / HOP;
+        track.get(frame).copied()
+    };
+    (0..count).map(|n| at(n).unwrap_or(0.0)).collect()
+}
+
 /// Mean and spread of a voice's pitch on the logarithmic scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PitchRange {

@@ -24,7 +24,7 @@ mod words;
 pub use activity::{Activity, clipped_share};
 pub use dnsmos::{Dnsmos, Quality};
 pub use dvector::VoiceJudge;
-pub use f0::{PitchRange, pitch};
+pub use f0::{PitchRange, kokoro_grid, pitch};
 pub use ge2e::{SpeakerEncoder, raise_quiet};
 pub use speakers::TwoVoices;
 pub use transcript::{Confidence, Segment, Transcript};

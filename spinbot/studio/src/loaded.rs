@@ -1,0 +1,94 @@
+//! Networks that several steps use, loaded when the first needs them and kept as long as the process lives: loading
+//! takes a second, and speaking a sentence less.
+//!
+//! What is done with them is the steps' business; where their weights lie, `spinbot-models`'.
+
+use crate::step::model_fault;
+use spinbot::{Fault, home};
+use spinbot_models::kokoro::voice::StockVoices;
+use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
+use spinbot_models::listen::{Dnsmos, SpeakerEncoder, Transcriber, VoiceJudge};
+use spinbot_models::{Device, ModelError, Store};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A network that is loaded once. One that fails to load is tried again by the next who needs it.
+struct Kept<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Kept<T> {
+    const fn new() -> Self {
+        Kept(Mutex::new(None))
+    }
+
+    fn get(&self, load: impl FnOnce(&Store, &Device) -> Result<T, ModelError>) -> Result<Arc<T>, Fault> {
+        // A panic while loading left nothing half-made: the slot is filled last.
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*slot {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(load(store()?, &Device::cpu()).map_err(model_fault)?);
+        *slot = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
+/// The models on this machine.
+fn store() -> Result<&'static Store, Fault> {
+    static STORE: OnceLock<Store> = OnceLock::new();
+    if let Some(store) = STORE.get() {
+        return Ok(store);
+    }
+    let store = Store::open(home::cache_dir()).map_err(model_fault)?;
+    Ok(STORE.get_or_init(|| store))
+}
+
+/// What turns phonemes into features.
+pub(crate) fn kokoro() -> Result<Arc<Kokoro>, Fault> {
+    static KEPT: Kept<Kokoro> = Kept::new();
+    KEPT.get(Kokoro::load)
+}
+
+/// What turns features into sound, without adapters.
+pub(crate) fn decoder() -> Result<Arc<Decoder>, Fault> {
+    static KEPT: Kept<Decoder> = Kept::new();
+    KEPT.get(Decoder::open)
+}
+
+/// The decoder a voice speaks through, and its adapters where it has some.
+pub(crate) fn decoder_of(voice: &Voice) -> Result<(Arc<Decoder>, Option<Adapters>), Fault> {
+    let decoder = decoder()?;
+    let adapters = match voice.adapters.is_empty() {
+        true => None,
+        false => Some(Adapters::from_tensors(&decoder, &voice.adapters, false).map_err(model_fault)?),
+    };
+    Ok((decoder, adapters))
+}
+
+/// The stock voices.
+pub(crate) fn stock_voices() -> Result<Arc<StockVoices>, Fault> {
+    static KEPT: Kept<StockVoices> = Kept::new();
+    KEPT.get(|store, _| StockVoices::open(store))
+}
+
+/// The encoder that guides cloning.
+pub(crate) fn speaker_encoder() -> Result<Arc<SpeakerEncoder>, Fault> {
+    static KEPT: Kept<SpeakerEncoder> = Kept::new();
+    KEPT.get(|_, device| SpeakerEncoder::load(device))
+}
+
+/// The second encoder, for judging.
+pub(crate) fn voice_judge() -> Result<Arc<VoiceJudge>, Fault> {
+    static KEPT: Kept<VoiceJudge> = Kept::new();
+    KEPT.get(VoiceJudge::load)
+}
+
+/// Speech recognition.
+pub(crate) fn transcriber() -> Result<Arc<Transcriber>, Fault> {
+    static KEPT: Kept<Transcriber> = Kept::new();
+    KEPT.get(Transcriber::load)
+}
+
+/// Quality scores.
+pub(crate) fn dnsmos() -> Result<Arc<Dnsmos>, Fault> {
+    static KEPT: Kept<Dnsmos> = Kept::new();
+    KEPT.get(|_, device| Dnsmos::load(device))
+}

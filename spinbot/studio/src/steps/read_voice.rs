@@ -1,0 +1,49 @@
+//! `read_voice`: one voice of several, stock voices and profiles alike.
+
+use crate::loaded;
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, model_fault};
+use spinbot::Fault;
+use spinbot::steps::ReadVoice;
+use spinbot_models::cloning::stock_prints;
+use spinbot_models::kokoro::Voice;
+use spinbot_models::kokoro::voice::stock;
+
+/// The most parts of a blend.
+const MOST_PARTS: usize = 16;
+
+impl Run for ReadVoice {
+    const MODELS: &'static [&'static str] = &["kokoro-voices"];
+
+    fn check(&self) -> Result<(), Fault> {
+        let fault = |text: String| Err(Fault::new(text).about("voice"));
+        if self.blend.is_empty() || self.blend.len() > MOST_PARTS {
+            return fault(format!("a voice is mixed of 1 to {MOST_PARTS}, not of {}", self.blend.len()));
+        }
+        match self.blend.iter().find(|part| !(part.weight.is_finite() && part.weight > 0.0)) {
+            Some(part) => fault(format!("the share of `{}` is {}, need more than 0", part.voice, part.weight)),
+            None => Ok(()),
+        }
+    }
+
+    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+        let mut parts = Vec::with_capacity(self.blend.len());
+        for part in &self.blend {
+            let voice = match stock(&part.voice) {
+                Some(known) => {
+                    let pack = loaded::stock_voices()?.pack(known.name).map_err(model_fault)?;
+                    let base = known.name.to_owned();
+                    Voice { pack, accent: known.accent, base, pitch: None, adapters: Default::default() }
+                }
+                None => super::speak::read_voice(input(inputs, &part.voice)?)?,
+            };
+            parts.push((voice, part.weight as f32));
+        }
+        let prints = stock_prints().map_err(model_fault)?;
+        let own_pitch =
+            |voice: &Voice| prints.iter().find(|print| print.voice.name == voice.base).map(|print| print.pitch);
+        let voice = Voice::blend(&parts, own_pitch).map_err(model_fault)?;
+        report.progress(1.0, 1.0, "voice");
+        let bytes = voice.bytes().map_err(model_fault)?;
+        Ok(vec![StepOutput { name: "voice", media_type: "application/octet-stream", bytes }])
+    }
+}
