@@ -81,7 +81,7 @@ impl Magic for CloneVoice {
                 about: "Make the profile `me`, then `%speak \"Hello\" --voice me`.",
             },
             Example {
-                cell: "%clone_voice hello.wav *.wav --consent \"Nova agreed by mail\" --as nova --finetune --denoise",
+                cell: "%clone_voice *.wav --consent \"Nova agreed by mail\" --as nova --finetune --denoise",
                 about: "From several noisy recordings, as closely as it gets.",
             },
             Example {
@@ -121,6 +121,9 @@ fn plan(call: &Call, name: &str, consent: &str, cwd: &Path) -> Result<(Plan, Cal
         let found = recordings(&convert::as_short_as_possible(path))
             .map_err(|Fault { message, help, .. }| MagicError { message, help, span: Some(span) })?;
         for clip in found {
+            if clips.contains(&clip) {
+                continue;
+            }
             clips.push(clip);
             places.push((format!("clip{}", clips.len()), span));
         }

@@ -164,7 +164,7 @@ fn stages(profile: &VoiceProfile) -> String {
     let columns = [
         "stage",
         "likeness (GE2E)",
-        "likeness (second encoder)",
+        "likeness (second)",
         "words wrong",
         "quality (DNSMOS)",
         "steps",

@@ -396,9 +396,9 @@ fn a_clip_at_fault_is_pointed_at_even_in_a_folder() {
         let fault = Fault::new("b.wav: two people speak in it").help("cut one out").about("clip3");
         vec![Ok(EventBody::Started), Ok(EventBody::Failed { step: Some("read_clips".into()), fault })]
     });
-    let cell = "%clone_voice hello.wav clips --consent mine --transcript words.txt --finetune --denoise";
+    let cell = "%clone_voice *.wav clips --consent mine --transcript words.txt --finetune --denoise";
     let error = notebook.error(cell);
-    assert!(error.contains("\n  |                        ^^^^^\n"), "{error}");
+    assert!(error.contains("\n  |                    ^^^^^\n"), "{error}");
     let plan = submitted(&notebook);
     assert_eq!(plan.steps[0].inputs.len(), 3);
     assert_eq!(plan.steps[0].params["denoise"], true);

@@ -114,7 +114,9 @@ impl CloneVoice {
         }
         let mut clips = Vec::new();
         for path in &self.clips {
-            clips.extend(recordings(path)?);
+            // Speech given twice would be scored on what it was made from.
+            let new: Vec<_> = recordings(path)?.into_iter().filter(|clip| !clips.contains(clip)).collect();
+            clips.extend(new);
         }
         if clips.is_empty() {
             return Err(Fault::new("no recording is named").help("name a file or a folder").about("clips"));
@@ -191,9 +193,11 @@ pub fn recordings(path: &Path) -> Result<Vec<PathBuf>> {
         };
         let mut next = Vec::new();
         for folder in found {
-            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+            let read = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             // What is not a folder, or not ours to read, matches nothing.
-            next.extend(entries(&folder, |name| matches(pattern, name)).unwrap_or_default());
+            let found = entries(read, |name| matches(pattern, name)).unwrap_or_default();
+            // As a person would write them: `a.wav`, not `./a.wav`.
+            next.extend(found.iter().filter_map(|path| path.file_name()).map(|name| folder.join(name)));
             if next.len() > MOST_ENTRIES {
                 return Err(told("this matches too much".into()).help("name a folder"));
             }
@@ -285,11 +289,15 @@ mod tests {
         assert!(names("*.ogg").unwrap_err().message.ends_with("this matches no file"));
         assert!(names("more/inner.wav").unwrap_err().message.ends_with("no recording in this folder"));
 
-        let clone = clone_voice([folder.clone(), folder.join("more/*.mp3")]).consent("mine");
+        let twice = folder.join("*.wav");
+        let clone = clone_voice([folder.clone(), folder.join("more/*.mp3"), twice]).consent("mine");
         let plan = clone.plan().unwrap();
         plan.check().unwrap();
         assert_eq!(plan.title, "clone the voice in a.FLAC and 3 more");
         assert_eq!(plan.steps[0].inputs["clip4"], Input::File(folder.join("more/d.mp3")));
+        assert_eq!(plan.steps[0].inputs.len(), 4);
+        // This crate's own folder is where its tests run.
+        assert_eq!(recordings(Path::new("Cargo.t?ml")).unwrap(), [Path::new("Cargo.toml")]);
         let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
         assert_eq!(ids, ["read_clips", "clone_voice", "encode_original", "encode_clone"]);
 
