@@ -34,7 +34,9 @@ pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) 
         },
         Recipe::Whisper => match &files[..] {
             [model, vocabulary, config] => whisper::convert(model, vocabulary, config),
-            _ => Err(format!("expected a model, a vocabulary and a configuration, got {} files", files.len())),
+            _ => {
+                Err(format!("expected a model, a vocabulary and a configuration, got {} files", files.len()))
+            }
         },
         Recipe::Ge2e => match &files[..] {
             [checkpoint] => ge2e::convert(checkpoint),

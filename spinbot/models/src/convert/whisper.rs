@@ -111,7 +111,9 @@ fn variables(file: &[u8]) -> Result<HashMap<&str, Variable<'_>>, String> {
     let version = rest.u32()?;
     let name = rest.text()?;
     if version != 6 || name != "WhisperSpec" {
-        return Err(format!("a CTranslate2 file of version {version} for `{name}`, expected 6 and WhisperSpec"));
+        return Err(format!(
+            "a CTranslate2 file of version {version} for `{name}`, expected 6 and WhisperSpec"
+        ));
     }
     let _revision = rest.u32()?;
     let count = rest.u32()?;
@@ -186,7 +188,8 @@ mod tests {
             variable("decoder/layer_2/attention/linear_1/bias", &[4], &[0, 0, 7, 8]),
             variable("encoder/layer_norm/gamma", &[1], &[9]),
         ]);
-        let made = convert(&model, b"!\n\"\n", br#"{"suppress_ids": [1], "suppress_ids_begin": [2, 3]}"#).unwrap();
+        let made =
+            convert(&model, b"!\n\"\n", br#"{"suppress_ids": [1], "suppress_ids_begin": [2, 3]}"#).unwrap();
         let made = safetensors::SafeTensors::deserialize(&made).unwrap();
         let bytes = |name: &str| made.tensor(name).unwrap().data().to_vec();
         let of = |kind: &str| bytes(&format!("model.decoder.layers.2.{kind}"));
@@ -208,7 +211,9 @@ mod tests {
         }
         let refused = |model: Vec<u8>| convert(&model, b"", config).unwrap_err();
         assert!(refused(file(&[variable("encoder/other", &[1], &[1])])).contains("not known"));
-        assert!(refused(file(&[variable("encoder/conv1/bias", &[3], &[1])])).contains("2 bytes for shape [3]"));
+        assert!(
+            refused(file(&[variable("encoder/conv1/bias", &[3], &[1])])).contains("2 bytes for shape [3]")
+        );
         assert!(refused(file(&[variable("encoder/conv1/bias", &[u32::MAX; 9], &[1])])).contains("shape"));
         assert!(convert(&good, b"", b"{}").unwrap_err().contains("config.json"));
     }

@@ -87,7 +87,10 @@ impl Transcriber {
             .map_err(|e| ModelError::Weights { model: ID.into(), reason: e.to_string() })?;
         Ok(Transcriber {
             model: Mutex::new(model),
-            mel: MelSpectrogram::new(&Shape { fft: WINDOW, window: &hann(WINDOW), hop: HOP, mels: MELS }, device)?,
+            mel: MelSpectrogram::new(
+                &Shape { fft: WINDOW, window: &hann(WINDOW), hop: HOP, mels: MELS },
+                device,
+            )?,
             vocabulary,
             suppress,
             suppress_begin,
@@ -130,12 +133,17 @@ impl Transcriber {
             };
             let silent = segment.no_speech_prob > SILENT && segment.avg_logprob < DOUBTFUL;
             let done = silent || (segment.avg_logprob >= DOUBTFUL && segment.compression_ratio <= REPETITIVE);
-            best = Some(segment);
+            // When none is good, the surest that does not repeat itself stands.
+            let rank = |one: &Segment| (one.compression_ratio <= REPETITIVE, one.avg_logprob);
+            if done || best.as_ref().is_none_or(|best| rank(&segment) > rank(best)) {
+                best = Some(segment);
+            }
             if done {
                 break;
             }
         }
-        let mut segment = best.ok_or_else(|| sound("no temperature to decode at", "load the transcriber again"))?;
+        let mut segment =
+            best.ok_or_else(|| sound("no temperature to decode at", "load the transcriber again"))?;
         if segment.no_speech_prob > SILENT && segment.avg_logprob < DOUBTFUL {
             segment.text.clear();
             segment.tokens = 0;
@@ -199,7 +207,8 @@ impl Transcriber {
 }
 
 fn most_probable(logits: &[f32]) -> usize {
-    let best = |best: (usize, f32), (n, &logit): (usize, &f32)| if logit > best.1 { (n, logit) } else { best };
+    let best =
+        |best: (usize, f32), (n, &logit): (usize, &f32)| if logit > best.1 { (n, logit) } else { best };
     logits.iter().enumerate().fold((0, f32::NEG_INFINITY), best).0
 }
 
