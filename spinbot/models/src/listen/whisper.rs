@@ -133,7 +133,11 @@ impl Transcriber {
             };
             let silent = segment.no_speech_prob > SILENT && segment.avg_logprob < DOUBTFUL;
             let done = silent || (segment.avg_logprob >= DOUBTFUL && segment.compression_ratio <= REPETITIVE);
-            best = Some(segment);
+            // When none is good, the surest that does not repeat itself stands.
+            let rank = |one: &Segment| (one.compression_ratio <= REPETITIVE, one.avg_logprob);
+            if done || best.as_ref().is_none_or(|best| rank(&segment) > rank(best)) {
+                best = Some(segment);
+            }
             if done {
                 break;
             }

@@ -216,9 +216,9 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_kind() {
-        let errors = word_errors("the cat sat on the mat", "The cat sits on mat, today.");
-        assert_eq!(errors, WordErrors { substitutions: 1, deletions: 1, insertions: 1, words: 6 });
-        assert_eq!(errors.rate(), 0.5);
+        let errors = word_errors("the cat sat on the big red mat", "The cat sits on the red mat, today.");
+        assert_eq!(errors, WordErrors { substitutions: 1, deletions: 1, insertions: 1, words: 8 });
+        assert_eq!(errors.rate(), 0.375);
         assert_eq!(word_errors("One. Two!", "one two").rate(), 0.0);
         assert_eq!(word_errors("a b c", "").deletions, 3);
         assert_eq!(word_errors("", "a b").rate(), 2.0);
