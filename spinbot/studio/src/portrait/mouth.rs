@@ -11,7 +11,7 @@ use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
 /// Opening of the jaw at 1, as a share of half the mouth's width.
-const WIDEST: f32 = 0.62;
+const WIDEST: f32 = 0.60;
 
 /// The lips of one frame.
 pub(crate) struct Mouth {
@@ -55,7 +55,7 @@ impl Mouth {
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
         // A slit that shows teeth is seen as wider than it is, so small openings are drawn smaller.
-        let opening = WIDEST * half * jaw * (0.6 + 0.4 * jaw) * (1.0 - 0.1 * round);
+        let opening = WIDEST * half * jaw * (0.72 + 0.28 * jaw) * (1.0 - 0.1 * round);
         let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
