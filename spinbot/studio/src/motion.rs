@@ -44,8 +44,9 @@ pub struct MotionFrame {
 }
 
 impl MotionFrame {
-    /// How far the lips are apart, 0..=1: the jaw, unless the lips are sealed.
+    /// How far the lips are apart, 0..=1: the jaw, unless the lips are sealed; a tucked lower lip comes halfway up.
     pub fn aperture(&self) -> f32 {
-        self.jaw.clamp(0.0, 1.0) * (1.0 - self.seal.clamp(0.0, 1.0))
+        let tucked = 1.0 - 0.5 * self.tuck.clamp(0.0, 1.0);
+        self.jaw.clamp(0.0, 1.0) * tucked * (1.0 - self.seal.clamp(0.0, 1.0))
     }
 }

@@ -11,7 +11,7 @@ use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
 /// Opening of the jaw at 1, as a share of half the mouth's width.
-const WIDEST: f32 = 0.54;
+const WIDEST: f32 = 0.60;
 
 /// The lips of one frame.
 pub(crate) struct Mouth {
@@ -50,10 +50,12 @@ impl Mouth {
     /// The contours for a posture.
     pub(crate) fn pose(lips: &Lips, frame: &MotionFrame) -> Self {
         let jaw = frame.aperture();
-        let round = frame.round.clamp(0.0, 1.0);
+        // Pressed together, rounded lips flatten.
+        let round = frame.round.clamp(0.0, 1.0) * (1.0 - 0.4 * frame.seal.clamp(0.0, 1.0));
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
-        let opening = WIDEST * half * jaw;
+        // A slit that shows teeth is seen as wider than it is, so small openings are drawn smaller.
+        let opening = WIDEST * half * jaw * (0.72 + 0.28 * jaw) * (1.0 - 0.1 * round);
         let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
@@ -66,11 +68,11 @@ impl Mouth {
         let tuck = frame.tuck.clamp(0.0, 1.0);
         let shown = 1.0 - 0.42 * tuck;
         let lift = 0.14 * half * frame.upper.clamp(0.0, 1.0) + (0.14 - 0.16 * round) * opening;
-        let drop = 0.86 * opening * (1.0 - 0.45 * tuck);
+        let drop = 0.86 * opening;
         // Lips stick together next to the corners.
         let parted = |u: f32| (1.0 - (u / 0.93).abs().powf(2.2)).max(0.0).powf(0.8 - 0.32 * round);
         // The lip's own lift would part sealed lips: it follows the jaw.
-        let lift = lift * smoothstep(0.0, 0.12, jaw);
+        let lift = lift * smoothstep(0.0, 0.30, jaw).max(tuck * smoothstep(0.0, 0.06, jaw));
         let line = Curve::of(|i, u| seam.0[i] - droop * (1.0 - u * u));
         let upper_inner = Curve::of(|i, u| line.0[i] - lift * parted(u));
         let lower_inner = Curve::of(|i, u| line.0[i] + drop * parted(u));
