@@ -137,6 +137,7 @@ fn words_sound_by_their_sentence() {
         ("Dogs walked, boxes waited.", "dˈɔɡz wˈɔkt, bˈɑksᵻz wˈATᵻd."),
         ("NASA and the FBI.", "nˈæsə ænd ði ˌɛfbˌiˈI."),
         ("It closed in June.", "ˌɪt klˈOzd ɪn ʤˈun."),
+        ("the '257' reply", "ðə “tˈu hˈʌndɹəd fˈɪfti sˈɛvən” ɹəplˈI"),
         ("a well-known author", "ɐ wˌɛlnˈOn ˈɔθəɹ"),
     ];
     for (text, want) in cases {

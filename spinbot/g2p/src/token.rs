@@ -312,7 +312,7 @@ fn is_elision(word: &str) -> bool {
         "tis", "twas", "em", "cause", "til", "bout", "round", "neath", "n", "s", "t", "d", "ll", "re", "ve",
         "m",
     ];
-    words.contains(&rest.as_str()) || rest.starts_with(|c: char| c.is_ascii_digit())
+    words.contains(&rest.as_str()) || rest.starts_with(|c: char| c.is_ascii_digit()) && !word.ends_with('\'')
 }
 
 fn is_emoticon(word: &str) -> bool {
