@@ -7,7 +7,7 @@
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
 //! - [`faces`]: faces and their landmarks;
-//! - [`kokoro`]: speech.
+//! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};

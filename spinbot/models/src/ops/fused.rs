@@ -206,11 +206,8 @@ impl FusedConv {
         );
         let mut parameter_grads = Vec::with_capacity(parameters.len());
         if let Some(statistics) = &self.statistics {
-            let sum = |which: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| -> Vec<f32> {
-                let add = |c: usize| sums.iter().map(|sums| f64::from(which(sums)[c])).sum::<f64>() as f32;
-                (0..inputs).map(add).collect()
-            };
-            let (beta, gamma) = (sum(|sums| &sums.0), sum(|sums| &sums.1));
+            let beta = added(sums.iter().map(|sums| &sums.0[..]), inputs);
+            let gamma = added(sums.iter().map(|sums| &sums.1[..]), inputs);
             let share = 1.0 / (x.len() / inputs) as f32;
             let mean = |sums: &[f32]| -> Vec<f32> { sums.iter().map(|sum| sum * share).collect() };
             let (mean_du, mean_product) = (mean(&beta), mean(&gamma));
@@ -255,16 +252,23 @@ impl FusedConv {
                 (down, up)
             })
             .collect();
-        let sum = |which: fn(&(Vec<f32>, Vec<f32>)) -> &[f32], at: usize| -> f32 {
-            parts.iter().map(|part| f64::from(which(part)[at])).sum::<f64>() as f32
-        };
+        let down = added(parts.iter().map(|part| &part.0[..]), width * inputs);
         for r in 0..rank {
             for i in 0..inputs {
-                to.extend((0..kernel).map(|tap| sum(|part| &part.0, (tap * rank + r) * inputs + i)));
+                to.extend((0..kernel).map(|tap| down[(tap * rank + r) * inputs + i]));
             }
         }
-        to.extend((0..outputs * rank).map(|at| sum(|part| &part.1, at)));
+        to.extend(added(parts.iter().map(|part| &part.1[..]), outputs * rank));
     }
+}
+
+/// The sum of vectors of that length, summed in f64.
+fn added<'a>(parts: impl Iterator<Item = &'a [f32]>, length: usize) -> Vec<f32> {
+    let mut sum = vec![0.0_f64; length];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(*part));
+    }
+    sum.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// Rows of the passes that need no taps.
