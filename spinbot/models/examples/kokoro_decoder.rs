@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Both are safetensors files: Kokoro's weights, and `asr` `[T, 512]`, `f0` `[2·T]`, `energy` `[2·T]` and `style`
-//! `[128]`. Prints the least wall time and the least processor time of so many runs, in seconds, as JSON;
+//! `[128]`; `har`, the excitation's spectra, and `peer`, the audio another program made of all that, may be there too
+//! to be compared. Prints the least wall time and the least processor time of so many runs, in seconds, as JSON;
 //! `tests/python/bench_kokoro_decoder.py` sets them beside onnxruntime's.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -101,6 +102,15 @@ fn main() {
         least(&mut total, whole.read());
     }
     let peak = peak_megabytes();
+    let decibels = given.contains_key("peer").then(|| {
+        let (har, peer) = (values("har"), values("peer"));
+        let audio = decoder.audio(&features, &style, None, Noise::Spectrum(&har)).unwrap();
+        // At the ends exports divide by the windows of the interior.
+        let inside = 50..audio.len() - 50;
+        let pairs = || audio[inside.clone()].iter().zip(&peer[inside.clone()]);
+        let noise: f64 = pairs().map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        10.0 * (pairs().map(|(_, b)| f64::from(*b).powi(2)).sum::<f64>() / noise).log10()
+    });
 
     let style = Var::from_slice(&style, 128, &Place::Cpu).unwrap();
     let crop = 0..frames.min(CROP);
@@ -122,6 +132,7 @@ fn main() {
     let result = json!({
         "seconds": (frames * FRAME_SAMPLES) as f64 / 24_000.0,
         "threads": rayon::current_num_threads(),
+        "decibels": decibels,
         "total": total,
         "stages": stages,
         "style_step": step(None),

@@ -11,6 +11,7 @@
 //! - [`listen`]: who speaks, what is said, how clean it is;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
+//! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};

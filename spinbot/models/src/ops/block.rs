@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Rows per block: the block's input stays in the second-level cache, and a tap's weights are packed often
 /// enough to be worth their packing.
 fn rows_per_block(rows: usize, channels: usize) -> usize {
-    let ideal = if channels <= 128 || channels >= 512 { 512 } else { 256 };
+    let ideal = if channels <= 128 || channels >= 512 { 1024 } else { 512 };
     rows.div_ceil(rows.div_ceil(ideal).max(1)).max(1)
 }
 

@@ -1,7 +1,8 @@
 //! A convolution with frozen weights, what happens to its input first, and the adapter beside it.
 
 use super::OpSet;
-use super::fused::{AddTo, FusedConv, Kernel, OwnedBend, with_values};
+use super::custom::{AddTo, with_values};
+use super::fused::{FusedConv, Kernel, OwnedBend};
 use super::norm;
 use super::simd::Statistics;
 use candle_core::{D, Result, Tensor};

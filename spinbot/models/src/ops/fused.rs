@@ -7,9 +7,6 @@ use super::block::for_blocks;
 use super::conv::ConvShape;
 use super::gemm::{Matrix, multiply};
 use super::simd::{self, Bend, Statistics};
-use candle_core::{
-    CpuStorage, CustomOp3, Device, InplaceOp2, InplaceOp3, Layout, Result, Shape, Storage, Tensor, bail,
-};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -103,7 +100,7 @@ impl FusedConv {
     }
 
     /// Adds the convolution of x to `out`, `[time, outputs]`, which holds the residual or zeros.
-    fn forward(&self, x: &[f32], parameters: &[f32], out: &mut [f32]) {
+    pub(super) fn forward(&self, x: &[f32], parameters: &[f32], out: &mut [f32]) {
         let Kernel { shape, taps, bias } = &*self.kernel;
         let ConvShape { inputs, outputs, kernel, dilation, padding } = *shape;
         let adapter = self.adapter(parameters);
@@ -154,7 +151,7 @@ impl FusedConv {
     }
 
     /// The gradients of the input and of the parameters, from that of the output.
-    fn backward(&self, x: &[f32], parameters: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn backward(&self, x: &[f32], parameters: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Kernel { shape, taps, .. } = &*self.kernel;
         let ConvShape { inputs, outputs, kernel, dilation, padding } = *shape;
         let adapter = self.adapter(parameters);
@@ -206,11 +203,8 @@ impl FusedConv {
         );
         let mut parameter_grads = Vec::with_capacity(parameters.len());
         if let Some(statistics) = &self.statistics {
-            let sum = |which: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| -> Vec<f32> {
-                let add = |c: usize| sums.iter().map(|sums| f64::from(which(sums)[c])).sum::<f64>() as f32;
-                (0..inputs).map(add).collect()
-            };
-            let (beta, gamma) = (sum(|sums| &sums.0), sum(|sums| &sums.1));
+            let beta = added(sums.iter().map(|sums| &sums.0[..]), inputs);
+            let gamma = added(sums.iter().map(|sums| &sums.1[..]), inputs);
             let share = 1.0 / (x.len() / inputs) as f32;
             let mean = |sums: &[f32]| -> Vec<f32> { sums.iter().map(|sum| sum * share).collect() };
             let (mean_du, mean_product) = (mean(&beta), mean(&gamma));
@@ -255,16 +249,23 @@ impl FusedConv {
                 (down, up)
             })
             .collect();
-        let sum = |which: fn(&(Vec<f32>, Vec<f32>)) -> &[f32], at: usize| -> f32 {
-            parts.iter().map(|part| f64::from(which(part)[at])).sum::<f64>() as f32
-        };
+        let down = added(parts.iter().map(|part| &part.0[..]), width * inputs);
         for r in 0..rank {
             for i in 0..inputs {
-                to.extend((0..kernel).map(|tap| sum(|part| &part.0, (tap * rank + r) * inputs + i)));
+                to.extend((0..kernel).map(|tap| down[(tap * rank + r) * inputs + i]));
             }
         }
-        to.extend((0..outputs * rank).map(|at| sum(|part| &part.1, at)));
+        to.extend(added(parts.iter().map(|part| &part.1[..]), outputs * rank));
     }
+}
+
+/// The sum of vectors of that length, summed in f64.
+fn added<'a>(parts: impl Iterator<Item = &'a [f32]>, length: usize) -> Vec<f32> {
+    let mut sum = vec![0.0_f64; length];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(*part));
+    }
+    sum.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// Rows of the passes that need no taps.
@@ -302,127 +303,4 @@ fn spread_taps(inner: &[f32], rank: usize, shape: &ConvShape, first: isize, rows
         }
     }
     spread
-}
-
-/// The values of a contiguous f32 tensor in the CPU's memory.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("a fused operation needs contiguous values"),
-    }
-}
-
-/// Calls `with` on the values of a tensor.
-pub(super) fn with_values<R>(tensor: &Tensor, with: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(with(values(storage, layout)?)),
-        _ => bail!("a fused operation needs the CPU"),
-    }
-}
-
-impl CustomOp3 for FusedConv {
-    fn name(&self) -> &'static str {
-        "fused convolution"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        parameters: &CpuStorage,
-        parameters_layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let shape = &self.kernel.shape;
-        let (x, parameters) = (values(x, x_layout)?, values(parameters, parameters_layout)?);
-        let rows = shape.rows(x.len() / shape.inputs);
-        let mut out = if self.residual {
-            values(residual, residual_layout)?.to_vec()
-        } else {
-            vec![0.0; rows * shape.outputs]
-        };
-        if out.len() != rows * shape.outputs {
-            bail!("the residual has {} values, the output {}", out.len(), rows * shape.outputs);
-        }
-        self.forward(x, parameters, &mut out);
-        Ok((CpuStorage::F32(out), (rows, shape.outputs).into()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        parameters: &Tensor,
-        residual: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dp) = with_values(x, |x_values| {
-            with_values(parameters, |p| with_values(grad, |grad| self.backward(x_values, p, grad)))
-        })???;
-        let dx = if x.track_op() { Some(Tensor::from_vec(dx, x.shape(), &Device::Cpu)?) } else { None };
-        let parameters = match parameters.track_op() {
-            true => Some(Tensor::from_vec(dp, parameters.shape(), &Device::Cpu)?),
-            false => None,
-        };
-        Ok((dx, parameters, (self.residual && residual.track_op()).then(|| grad.clone())))
-    }
-}
-
-/// Adds a tensor to another of the same shape.
-pub(super) struct AddTo;
-
-impl InplaceOp2 for AddTo {
-    fn name(&self) -> &'static str {
-        "addition in place"
-    }
-
-    fn cpu_fwd(
-        &self,
-        sum: &mut CpuStorage,
-        sum_layout: &Layout,
-        x: &CpuStorage,
-        x_layout: &Layout,
-    ) -> Result<()> {
-        let x = values(x, x_layout)?;
-        let (CpuStorage::F32(sum), Some((start, end))) = (sum, sum_layout.contiguous_offsets()) else {
-            bail!("a fused operation needs contiguous f32 values");
-        };
-        let pairs = sum[start..end].par_chunks_mut(1 << 16).zip(x.par_chunks(1 << 16));
-        pairs.for_each(|(sum, x)| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
-        Ok(())
-    }
-}
-
-impl InplaceOp3 for FusedConv {
-    fn name(&self) -> &'static str {
-        "fused convolution in place"
-    }
-
-    /// Adds to the destination where it is the residual, else overwrites it.
-    fn cpu_fwd(
-        &self,
-        out: &mut CpuStorage,
-        out_layout: &Layout,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        parameters: &CpuStorage,
-        parameters_layout: &Layout,
-    ) -> Result<()> {
-        let (x, parameters) = (values(x, x_layout)?, values(parameters, parameters_layout)?);
-        let (CpuStorage::F32(out), Some((start, end))) = (out, out_layout.contiguous_offsets()) else {
-            bail!("a fused operation needs contiguous f32 values");
-        };
-        let (out, shape) = (&mut out[start..end], &self.kernel.shape);
-        if out.len() != shape.rows(x.len() / shape.inputs) * shape.outputs {
-            bail!("the output has {} values, which is not what the input makes", out.len());
-        }
-        if !self.residual {
-            out.fill(0.0);
-        }
-        self.forward(x, parameters, out);
-        Ok(())
-    }
 }

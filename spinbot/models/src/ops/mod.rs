@@ -9,6 +9,7 @@
 
 mod block;
 mod conv;
+mod custom;
 mod fused;
 mod gemm;
 mod norm;

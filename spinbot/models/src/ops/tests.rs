@@ -127,7 +127,8 @@ proptest! {
 #[test]
 fn many_blocks_give_what_one_gives() {
     for (rows, inputs, outputs, kernel, dilation, rank, kind) in [
-        (2603, 24, 16, 11, 5, 2, Kind::NormSnake),
+        (6603, 14, 16, 11, 5, 2, Kind::NormSnake),
+        (2603, 24, 16, 7, 3, 0, Kind::NormSnake),
         (1500, 130, 40, 3, 1, 0, Kind::NormLeaky),
         (1100, 520, 33, 1, 1, 1, Kind::NormSnake),
         (5, 600, 70, 3, 1, 2, Kind::Leaky),
