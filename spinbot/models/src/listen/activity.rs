@@ -191,6 +191,6 @@ mod tests {
             assert!(at == samples.len() || at % RATE > RATE / 2, "cut at {} within a burst", at % RATE);
         }
         assert_eq!(at, samples.len());
-        assert_eq!(quiet_cuts(&samples[..10], 30 * RATE), [0..10]);
+        assert!(quiet_cuts(&samples[..10], 30 * RATE).iter().eq([&(0..10)]));
     }
 }

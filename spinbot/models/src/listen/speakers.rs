@@ -21,7 +21,8 @@ pub struct TwoVoices {
 
 impl TwoVoices {
     /// Under this similarity of the two groups they are two people. Of LibriSpeech's readers, 3 s and 3 s after
-    /// another: one reader's groups have 0.775 to 0.897, two readers' 0.452 to 0.805, 95 of 100 under 0.728.
+    /// another: one reader's groups have 0.775 to 0.897, two readers' 0.452 to 0.805;
+    /// with the conditions on the smaller group it finds 43 of 48 pairs and takes none of 24 single readers for two.
     pub const THRESHOLD: f32 = 0.75;
 
     /// Whether more than one person speaks. Says no where there is too little speech to tell.
