@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, Drive, Encode, EncodeSpeech, ReadClips, ReadPortrait, ReadSpeech, StepParams,
+    Animate, Articulate, Drive, Encode, EncodeSpeech, ReadClips, ReadPortrait, ReadSpeech, ReadVoice, Speak,
+    StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -159,6 +160,8 @@ const STEPS: &[Entry] = &[
     entry::<Encode>(),
     entry::<EncodeSpeech>(),
     entry::<ReadClips>(),
+    entry::<ReadVoice>(),
+    entry::<Speak>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

@@ -8,3 +8,5 @@ mod encode_speech;
 mod read_clips;
 mod read_portrait;
 mod read_speech;
+mod read_voice;
+mod speak;

@@ -45,7 +45,11 @@ pub fn stock_prints() -> Result<Vec<StockPrint>> {
     };
     let (ge2e, dvector) = (values("ge2e", PRINT)?, values("dvector", PRINT)?);
     let pitch = values("pitch", 2)?;
-    let rows = STOCK.iter().zip(ge2e.chunks_exact(PRINT)).zip(dvector.chunks_exact(PRINT)).zip(pitch.chunks_exact(2));
+    let rows = STOCK
+        .iter()
+        .zip(ge2e.chunks_exact(PRINT))
+        .zip(dvector.chunks_exact(PRINT))
+        .zip(pitch.chunks_exact(2));
     Ok(rows
         .map(|(((voice, ge2e), dvector), pitch)| StockPrint {
             voice: *voice,
@@ -65,7 +69,8 @@ pub fn stock_prints_file(prints: &[StockPrint]) -> Result<Vec<u8>> {
     if !prints.iter().map(|print| print.voice.name).eq(STOCK.iter().map(|voice| voice.name)) {
         return Err(refuse("there must be one print of each stock voice, in order".into()));
     }
-    let bytes = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+    let bytes =
+        |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
     let tensors = [
         ("ge2e", PRINT, bytes(&mut prints.iter().flat_map(|print| print.ge2e.0))),
         ("dvector", PRINT, bytes(&mut prints.iter().flat_map(|print| print.dvector.0))),

@@ -20,12 +20,19 @@ impl Run for ReadVoice {
             return fault(format!("a voice is mixed of 1 to {MOST_PARTS}, not of {}", self.blend.len()));
         }
         match self.blend.iter().find(|part| !(part.weight.is_finite() && part.weight > 0.0)) {
-            Some(part) => fault(format!("the share of `{}` is {}, need more than 0", part.voice, part.weight)),
+            Some(part) => {
+                fault(format!("the share of `{}` is {}, need more than 0", part.voice, part.weight))
+            }
             None => Ok(()),
         }
     }
 
-    fn run(&self, inputs: &Inputs, _seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        _seed: u64,
+        report: &mut dyn Report,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let mut parts = Vec::with_capacity(self.blend.len());
         for part in &self.blend {
             let voice = match stock(&part.voice) {
@@ -39,8 +46,9 @@ impl Run for ReadVoice {
             parts.push((voice, part.weight as f32));
         }
         let prints = stock_prints().map_err(model_fault)?;
-        let own_pitch =
-            |voice: &Voice| prints.iter().find(|print| print.voice.name == voice.base).map(|print| print.pitch);
+        let own_pitch = |voice: &Voice| {
+            prints.iter().find(|print| print.voice.name == voice.base).map(|print| print.pitch)
+        };
         let voice = Voice::blend(&parts, own_pitch).map_err(model_fault)?;
         report.progress(1.0, 1.0, "voice");
         let bytes = voice.bytes().map_err(model_fault)?;

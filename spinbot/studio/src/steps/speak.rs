@@ -1,9 +1,11 @@
 //! `speak`: a text said in a voice, with the time of everything in it.
 
 use crate::speaking::{Manner, Speaker};
-use crate::step::{Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, media_fault, model_fault};
+use crate::step::{
+    Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, media_fault, model_fault,
+};
 use spinbot::Fault;
-use spinbot::narration::SPEEDS;
+use spinbot::SPEEDS;
 use spinbot::steps::Speak;
 use spinbot_media::audio::{self, Clip};
 use spinbot_models::kokoro::voice::Accent;
@@ -42,10 +44,14 @@ impl Run for Speak {
                 return Err(StepError::Cancelled);
             }
             if std::mem::take(&mut first) {
-                // Heard while the rest is made.
-                let clip = finished(Clip::new(spoken.samples.clone(), SAMPLE_RATE))?;
                 report.metric("first_sound", 0.0, begun.elapsed().as_secs_f64());
-                report.preview("sentence", "audio/wav", &audio::wav_bytes(&clip));
+                // Heard while the rest is made.
+                if done < total {
+                    let clip = finished(Clip::new(spoken.samples.clone(), SAMPLE_RATE))?;
+                    let (media_type, bytes) =
+                        audio::inline_bytes(&clip).map_err(|error| media_fault(error, "text"))?;
+                    report.preview("sentence", media_type, &bytes);
+                }
             }
             report.progress(done as f64, total as f64, "phonemes");
             Ok(())
