@@ -10,7 +10,8 @@
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
-//! | `clips` | what is known of a voice's recordings |
+//! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
+//! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -23,6 +24,7 @@
 //! ```
 
 mod clips;
+mod cloning;
 mod coarticulation;
 mod ease;
 mod gesture;
@@ -38,6 +40,8 @@ mod steps;
 mod viseme;
 
 pub use clips::{ClipReport, Clips};
+#[doc(hidden)]
+pub use cloning::measure_stock_voices;
 pub use landmarks::Landmarks;
 pub use motion::{Motion, MotionFrame};
 pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};

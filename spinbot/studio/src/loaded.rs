@@ -7,7 +7,7 @@ use crate::step::model_fault;
 use spinbot::{Fault, home};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
-use spinbot_models::listen::{Dnsmos, SpeakerEncoder, Transcriber, VoiceJudge};
+use spinbot_models::listen::Listener;
 use spinbot_models::{Device, ModelError, Store};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -69,26 +69,12 @@ pub(crate) fn stock_voices() -> Result<Arc<StockVoices>, Fault> {
     KEPT.get(|store, _| StockVoices::open(store))
 }
 
-/// The encoder that guides cloning.
-pub(crate) fn speaker_encoder() -> Result<Arc<SpeakerEncoder>, Fault> {
-    static KEPT: Kept<SpeakerEncoder> = Kept::new();
-    KEPT.get(|_, device| SpeakerEncoder::load(device))
-}
-
-/// The second encoder, for judging.
-pub(crate) fn voice_judge() -> Result<Arc<VoiceJudge>, Fault> {
-    static KEPT: Kept<VoiceJudge> = Kept::new();
-    KEPT.get(VoiceJudge::load)
-}
-
-/// Speech recognition.
-pub(crate) fn transcriber() -> Result<Arc<Transcriber>, Fault> {
-    static KEPT: Kept<Transcriber> = Kept::new();
-    KEPT.get(Transcriber::load)
-}
-
-/// Quality scores.
-pub(crate) fn dnsmos() -> Result<Arc<Dnsmos>, Fault> {
-    static KEPT: Kept<Dnsmos> = Kept::new();
-    KEPT.get(|_, device| Dnsmos::load(device))
+/// What listens: speaker encoders, speech recognition, quality scores.
+pub(crate) fn listener() -> Result<&'static Listener, Fault> {
+    static LISTENER: OnceLock<Listener> = OnceLock::new();
+    if let Some(listener) = LISTENER.get() {
+        return Ok(listener);
+    }
+    let store = Store::open(home::cache_dir()).map_err(model_fault)?;
+    Ok(LISTENER.get_or_init(|| Listener::new(store, Device::cpu())))
 }

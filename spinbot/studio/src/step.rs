@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, Drive, Encode, EncodeSpeech, ReadClips, ReadPortrait, ReadSpeech, ReadVoice, Speak,
-    StepParams,
+    Animate, Articulate, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips, ReadPortrait,
+    ReadSpeech, ReadVoice, Speak, StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -162,6 +162,8 @@ const STEPS: &[Entry] = &[
     entry::<ReadClips>(),
     entry::<ReadVoice>(),
     entry::<Speak>(),
+    entry::<CloneVoice>(),
+    entry::<Listen>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

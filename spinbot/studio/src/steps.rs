@@ -2,9 +2,11 @@
 
 mod animate;
 mod articulate;
+mod clone_voice;
 mod drive;
 mod encode;
 mod encode_speech;
+mod listen;
 mod read_clips;
 mod read_portrait;
 mod read_speech;

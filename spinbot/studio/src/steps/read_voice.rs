@@ -1,5 +1,6 @@
 //! `read_voice`: one voice of several, stock voices and profiles alike.
 
+use crate::cloning::stock_voice;
 use crate::loaded;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, model_fault};
 use spinbot::Fault;
@@ -36,11 +37,7 @@ impl Run for ReadVoice {
         let mut parts = Vec::with_capacity(self.blend.len());
         for part in &self.blend {
             let voice = match stock(&part.voice) {
-                Some(known) => {
-                    let pack = loaded::stock_voices()?.pack(known.name).map_err(model_fault)?;
-                    let base = known.name.to_owned();
-                    Voice { pack, accent: known.accent, base, pitch: None, adapters: Default::default() }
-                }
+                Some(known) => stock_voice(&*loaded::stock_voices()?, known)?,
                 None => super::speak::read_voice(input(inputs, &part.voice)?)?,
             };
             parts.push((voice, part.weight as f32));

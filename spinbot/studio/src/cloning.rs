@@ -1,0 +1,549 @@
+//! From recordings to a voice: which stage is tried when, what is kept of it, and what it was worth.
+//!
+//! The speech is parted: two thirds are learned from, a third only scores the result. Each stage is judged by its
+//! likeness to the first part and must not cost words or quality; what people are told is measured on the second.
+//! How a stage works is `spinbot_models::cloning`'s business, which sentences are said is decided here.
+//!
+//! | file | what |
+//! |---|---|
+//! | `parts` | parting the speech |
+//! | `words` | sharing out a transcript over the parts |
+//! | `score` | what a voice is worth, and whether a stage is kept |
+
+mod parts;
+mod score;
+mod words;
+
+use crate::loaded;
+use crate::speaking::{Manner, Speaker};
+use crate::step::{Report, StepError, media_fault, model_fault};
+use parts::{Parts, part};
+use score::{Prints, Score, heard, prints_of};
+use spinbot::Fault;
+use spinbot::voices::{
+    EncoderScale, Pitch as PitchHeard, PitchScores, Stage, StageScore, TranscriptSource, VoiceScores,
+};
+use spinbot_media::audio::Clip;
+use spinbot_media::plot::Curves;
+use spinbot_models::cloning::{
+    Adaptation, Inversion, Lesson, SOUND, StepReport, StockPrint, adapt, invert, lesson, moved, stock_prints,
+    stock_prints_file, style_spread,
+};
+use spinbot_models::kokoro::voice::{STOCK, StockVoice, StockVoices, VoicePack};
+use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, Voice, vocab};
+use spinbot_models::listen::{Activity, Confidence, PitchRange, Transcript, Voiceprint, kokoro_grid, pitch};
+use std::time::Instant;
+
+/// What is said while the style is searched: Harvard sentences (IEEE 1969), rich in sounds.
+const SEARCHED: [&str; 6] = [
+    "These days a chicken leg is a rare dish.",
+    "The source of the huge river is the clear spring.",
+    "Help the woman get back to her feet.",
+    "A pot of tea helps to pass the evening.",
+    "Smoky fires lack flame and heat.",
+    "The soft cushion broke the man's fall.",
+];
+/// What is said to be scored: others of the same lists.
+const SCORED: [&str; 3] = [
+    "Rice is often served in round bowls.",
+    "The juice of lemons makes fine punch.",
+    "The box was thrown beside the parked truck.",
+];
+/// Steps of the search, its rate and its pull; see `spinbot_models::cloning::Inversion`.
+const SEARCH_STEPS: usize = 50;
+const SEARCH_RATE: f64 = 0.06;
+const SEARCH_PULL: f64 = 0.03;
+/// Frames of 25 ms in a crop: a window of the speaker encoder.
+const CROP: usize = 68;
+/// Steps and rank of the adapters.
+const ADAPT_STEPS: usize = 150;
+const ADAPT_RANK: usize = 4;
+/// How much of what a stage found is tried, most first, until words and quality hold.
+const STYLE_SHARES: [f32; 3] = [1.0, 0.75, 0.5];
+const ADAPTER_SHARES: [f32; 3] = [1.0, 0.8, 0.6];
+/// Where recordings of one person and of two lie: means over six LibriSpeech speakers, utterance to held-out mean.
+const GE2E_MARKS: (f64, f64) = (0.60, 0.92);
+const DVECTOR_MARKS: (f64, f64) = (0.305, 0.90);
+/// Longest sample that is kept for hearing, in seconds.
+const SAMPLE: f64 = 10.0;
+/// Steps between two drawings of the curve.
+const REDRAW: usize = 5;
+/// Progress that listening, scoring and hearing take, in steps of the search.
+const LISTENING: f64 = 6.0;
+const SCORING: f64 = 6.0;
+/// Longest recording a lesson is made of, in phonemes.
+const LONGEST_LESSON: usize = 400;
+
+/// How every stock voice is heard, as the bytes of the file that `spinbot_models::cloning::stock_prints` reads. `told`
+/// hears a line for each voice. For the recipe in `examples/stock_voices.rs`.
+///
+/// # Errors
+/// What is missing or fails, as a sentence.
+#[doc(hidden)]
+pub fn measure_stock_voices(told: &mut dyn FnMut(&str)) -> Result<Vec<u8>, Fault> {
+    let voices = loaded::stock_voices()?;
+    let mut prints = Vec::new();
+    for stock in STOCK {
+        let voice = stock_voice(&voices, stock)?;
+        let clip = say(&voice, &SEARCHED.join(" ")).map_err(|error| Fault::new(error.to_string()))?;
+        let Prints { ge2e, dvector } = prints_of(std::slice::from_ref(&clip))?;
+        let pitch = pitch_of(std::slice::from_ref(&clip))?;
+        let pitch = pitch.ok_or_else(|| Fault::new(format!("{} has no pitch", stock.name)))?;
+        told(&format!("{}: {:.0} Hz, {:.1} semitones", stock.name, pitch.hertz(), pitch.semitones()));
+        prints.push(StockPrint { voice: stock, ge2e, dvector, pitch });
+    }
+    stock_prints_file(&prints).map_err(model_fault)
+}
+
+/// A stock voice as it is.
+pub(crate) fn stock_voice(voices: &StockVoices, stock: StockVoice) -> Result<Voice, Fault> {
+    let pack = voices.pack(stock.name).map_err(model_fault)?;
+    let base = stock.name.to_owned();
+    Ok(Voice { pack, accent: stock.accent, base, pitch: None, adapters: Default::default() })
+}
+
+/// What is wanted.
+pub(crate) struct Wanted<'a> {
+    /// What is said, where the user told.
+    pub(crate) transcript: Option<&'a str>,
+    /// Whether adapters are tried too.
+    pub(crate) finetune: bool,
+    /// Decides everything random.
+    pub(crate) seed: u64,
+}
+
+/// What came of it.
+pub(crate) struct Cloned {
+    pub(crate) voice: Voice,
+    pub(crate) scores: VoiceScores,
+    /// Some of the speech that was kept back, 24 kHz.
+    pub(crate) original: Clip,
+    /// The voice saying the same, 24 kHz.
+    pub(crate) clone: Clip,
+}
+
+/// Finds the voice of `speech` (24 kHz, one speaker, cleaned), whose recordings lie at `spans` (seconds).
+pub(crate) fn clone(
+    speech: &Clip,
+    spans: &[(f64, f64)],
+    wanted: &Wanted,
+    report: &mut dyn Report,
+) -> Result<Cloned, StepError> {
+    let begun = Instant::now();
+    let mut course = Course::new(wanted, report);
+    let Parts { reference, held_out } = part(speech, spans);
+    let said = understand(&reference, &held_out, wanted, &mut course)?;
+    let speaker = prints_of(&reference)?;
+    let kept_back = prints_of(&held_out)?;
+    let range = pitch_of(&reference)?;
+    course.passed(LISTENING)?;
+
+    let stock = stock_prints().map_err(model_fault)?;
+    let near = |print: &StockPrint| print.ge2e.similarity(&speaker.ge2e);
+    let nearest = stock.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
+    let nearest = nearest.ok_or_else(|| Fault::new("there are no stock voices"))?;
+    course.report.log(&format!("the nearest stock voice is {}", nearest.voice.name));
+    let voices = loaded::stock_voices()?;
+    let mut voice = stock_voice(&voices, nearest.voice)?;
+    let base_pack = voice.pack.clone();
+    let mut stages = Stages { held_out: kept_back, reference: speaker.ge2e, all: Vec::new() };
+    let base = stages.first(&voice)?;
+    course.passed(SCORING)?;
+
+    // The melody at the speaker's height.
+    let mut best = base;
+    if let Some(range) = range {
+        let started = Instant::now();
+        let moved = Voice { pitch: Some(range), ..voice.clone() };
+        let score = Score::of(&moved)?;
+        if stages.judge(Stage::Pitch, &score, &best, &base, 0, started) {
+            (voice, best) = (moved, score);
+        }
+    }
+    course.passed(SCORING)?;
+
+    // The sound of the voice.
+    let started = Instant::now();
+    let spread = style_spread(&voices).map_err(model_fault)?;
+    let sentences = sentences(&voice)?;
+    let target = speaker.ge2e;
+    let kokoro = loaded::kokoro()?;
+    let decoder = loaded::decoder()?;
+    let encoder = loaded::listener()?.encoder().map_err(model_fault)?;
+    let mut curve = Curve::new(nearest.ge2e.similarity(&target));
+    let inversion = Inversion {
+        kokoro: &kokoro,
+        decoder: &decoder,
+        encoder,
+        base: &base_pack,
+        target: &target,
+        pitch: voice.pitch,
+        sentences: &sentences,
+        spread: &spread,
+        steps: SEARCH_STEPS,
+        crop: CROP,
+        rate: SEARCH_RATE,
+        pull: SEARCH_PULL,
+        seed: wanted.seed,
+    };
+    let found = invert(&inversion, &mut |step| curve.step(step, &mut course)).map_err(model_fault)?;
+    course.stopped()?;
+    let mut offset = [0.0; SOUND];
+    for (nth, share) in STYLE_SHARES.into_iter().enumerate() {
+        let tried = found.map(|value| value * share);
+        let pack = moved(&base_pack, &tried).map_err(model_fault)?;
+        let candidate = Voice { pack, ..voice.clone() };
+        let score = Score::of(&candidate)?;
+        let steps = if nth == 0 { SEARCH_STEPS } else { 0 };
+        if stages.judge(Stage::Style, &score, &best, &base, steps, started) {
+            (voice, best, offset) = (candidate, score, tried);
+            break;
+        }
+    }
+    course.passed(SCORING)?;
+
+    if wanted.finetune {
+        let started = Instant::now();
+        let lessons = lessons(&voice, &reference, &said.reference, &base_pack, &mut course)?;
+        let adaptation = Adaptation {
+            decoder: &decoder,
+            encoder,
+            base: &base_pack,
+            offset: &offset,
+            spread: &spread,
+            target: &target,
+            lessons: &lessons,
+            rank: ADAPT_RANK,
+            steps: ADAPT_STEPS,
+            crop: CROP,
+            seed: wanted.seed,
+        };
+        let (at, adapters) =
+            adapt(&adaptation, &mut |step| curve.step(step, &mut course)).map_err(model_fault)?;
+        course.stopped()?;
+        for (nth, share) in ADAPTER_SHARES.into_iter().enumerate() {
+            let tried: [f32; SOUND] = std::array::from_fn(|n| offset[n] + share * (at[n] - offset[n]));
+            let pack = moved(&base_pack, &tried).map_err(model_fault)?;
+            let adapters = adapters.scaled(share).map_err(model_fault)?.tensors();
+            let candidate = Voice { pack, adapters, ..voice.clone() };
+            let score = Score::of(&candidate)?;
+            let steps = if nth == 0 { ADAPT_STEPS } else { 0 };
+            if stages.judge(Stage::Adapters, &score, &best, &base, steps, started) {
+                (voice, best) = (candidate, score);
+                break;
+            }
+        }
+        course.passed(SCORING)?;
+    }
+
+    let original = sample_of(&held_out);
+    let words = said.held_out.iter().find(|text| !text.is_empty()).map_or(SCORED[0], String::as_str);
+    let clone = say(&voice, words)?;
+    let clone_pitch = pitch_of(std::slice::from_ref(&clone))?;
+    let told =
+        |pitch: Pitch| PitchHeard { hz: f64::from(pitch.hertz()), semitones: f64::from(pitch.semitones()) };
+    let scale =
+        |(different_speaker, same_speaker): (f64, f64), similarity: &dyn Fn(&Prints) -> f32| EncoderScale {
+            different_speaker,
+            same_speaker,
+            nearest_stock: f64::from(similarity(&base.prints)),
+            clone: f64::from(similarity(&best.prints)),
+        };
+    let seconds = |clips: &[Clip]| clips.iter().map(Clip::seconds).sum();
+    let scores = VoiceScores {
+        reference_seconds: seconds(&reference),
+        held_out_seconds: seconds(&held_out),
+        transcript: said.whole,
+        transcript_source: if wanted.transcript.is_some() {
+            TranscriptSource::Given
+        } else {
+            TranscriptSource::Heard
+        },
+        base: nearest.voice.name.to_owned(),
+        pitch: PitchScores {
+            speaker: told(range.unwrap_or(nearest.pitch)),
+            base: told(nearest.pitch),
+            clone: told(clone_pitch.unwrap_or(nearest.pitch)),
+        },
+        ge2e: scale(GE2E_MARKS, &|prints| prints.ge2e.similarity(&stages.held_out.ge2e)),
+        dvector: scale(DVECTOR_MARKS, &|prints| prints.dvector.similarity(&stages.held_out.dvector)),
+        stages: stages.all,
+        curve: curve.points,
+        warnings: said.warnings,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    course.end();
+    Ok(Cloned { voice, scores, original, clone })
+}
+
+/// What is said in all parts.
+struct Said {
+    whole: String,
+    reference: Vec<String>,
+    held_out: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Hears the words of all parts, and refuses what is no single person's English.
+fn understand(
+    reference: &[Clip],
+    held_out: &[Clip],
+    wanted: &Wanted,
+    course: &mut Course,
+) -> Result<Said, StepError> {
+    let listener = loaded::listener()?;
+    let encoder = listener.encoder().map_err(model_fault)?;
+    let transcriber = listener.transcriber().map_err(model_fault)?;
+    let fault = |text: &str, help: &str| Fault::new(text).help(help).about("clip");
+    let all: Vec<&Clip> = reference.iter().chain(held_out).collect();
+    let mut speech = Vec::new();
+    let mut transcript = Transcript::default();
+    let mut texts = Vec::new();
+    for clip in &all {
+        course.stopped()?;
+        let samples = heard(clip)?.samples;
+        speech.extend(Activity::of(&samples).speech_only(&samples));
+        let heard = transcriber.transcribe(&samples).map_err(model_fault)?;
+        texts.push(heard.text());
+        transcript.segments.extend(heard.segments);
+    }
+    if speech.is_empty() {
+        return Err(fault("there is no speech in the recordings", "record two or three sentences").into());
+    }
+    if encoder.two_voices(&speech).map_err(model_fault)?.several() {
+        return Err(fault(
+            "more than one person seems to speak in the recordings",
+            "give clips of one person alone; a voice belongs to one",
+        )
+        .into());
+    }
+    let mut warnings = Vec::new();
+    match (transcript.confidence(), wanted.transcript) {
+        (Confidence::Clear, _) => {}
+        (Confidence::Nothing, _) => {
+            return Err(fault(
+                "no words were heard in the recordings: noise or music, perhaps",
+                "give clips in which a person speaks English clearly",
+            )
+            .into());
+        }
+        (Confidence::Doubtful, None) => {
+            return Err(fault(
+                "speech recognition was unsure of every word: another language than English, or too much noise",
+                "give clear English speech; if it is that, say what is said with --transcript",
+            )
+            .into());
+        }
+        (Confidence::Doubtful, Some(_)) => {
+            warnings
+                .push("speech recognition was unsure of the words; the transcript given was trusted".into());
+        }
+    }
+    if let Some(given) = wanted.transcript {
+        let errors = spinbot_models::listen::word_errors(given, &transcript.text());
+        if errors.rate() > 0.5 {
+            warnings.push(format!(
+                "the transcript differs from what was heard in {:.0}% of its words",
+                100.0 * errors.rate().min(1.0)
+            ));
+        }
+        texts = words::share_out(given, &texts);
+        texts.resize(all.len(), String::new());
+    }
+    let held_out = texts.split_off(reference.len().min(texts.len()));
+    let whole = match wanted.transcript {
+        Some(given) => given.trim().to_owned(),
+        None => transcript.text(),
+    };
+    course.report.log(&format!("heard: {whole}"));
+    Ok(Said { whole, reference: texts, held_out, warnings })
+}
+
+/// The speaker's pitch over some recordings.
+fn pitch_of(clips: &[Clip]) -> Result<Option<Pitch>, Fault> {
+    let mut track = Vec::new();
+    for clip in clips {
+        track.extend(pitch(&heard(clip)?.samples));
+    }
+    Ok(PitchRange::of(&track).map(Pitch::from))
+}
+
+/// The sentences of the search as tokens.
+fn sentences(voice: &Voice) -> Result<Vec<Vec<u32>>, Fault> {
+    let speaker = Speaker::new(voice)?;
+    SEARCHED.iter().map(|text| Ok(tokens(&speaker, text)?.unwrap_or_default())).collect()
+}
+
+/// A text as one run of tokens; nothing when it is too long or has no sound.
+fn tokens(speaker: &Speaker, text: &str) -> Result<Option<Vec<u32>>, Fault> {
+    let speech = speaker.read(text, &Manner::default())?;
+    let sentences: Vec<&str> = speech.sentences.iter().map(|sentence| sentence.phonemes.as_str()).collect();
+    let tokens = vocab::encode(&sentences.join(" "));
+    let fits = (1..=LONGEST_LESSON).contains(&tokens.places.len());
+    Ok(fits.then_some(tokens.ids))
+}
+
+/// What the adapters learn from: every recording whose words are known.
+fn lessons(
+    voice: &Voice,
+    clips: &[Clip],
+    texts: &[String],
+    base: &VoicePack,
+    course: &mut Course,
+) -> Result<Vec<Lesson>, StepError> {
+    let speaker = Speaker::new(voice)?;
+    let (kokoro, decoder) = (loaded::kokoro()?, loaded::decoder()?);
+    let mut lessons = Vec::new();
+    for (clip, text) in clips.iter().zip(texts) {
+        course.stopped()?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let Some(tokens) = tokens(&speaker, text)? else { continue };
+        let f0 = kokoro_grid(&pitch(&heard(clip)?.samples), clip.samples.len() / (SAMPLE_RATE as usize / 80));
+        match lesson(&kokoro, &decoder, base, &tokens, &clip.samples, &f0) {
+            Ok(lesson) => lessons.push(lesson),
+            // One recording whose words cannot be right is no reason to stop.
+            Err(error) => course.report.log(&format!("a recording is left out: {error}")),
+        }
+    }
+    Ok(lessons)
+}
+
+/// The voice saying those words.
+fn say(voice: &Voice, words: &str) -> Result<Clip, StepError> {
+    let spoken = Speaker::new(voice)?.say(words, &Manner::default(), &mut |_, _, _| Ok(()))?;
+    Ok(Clip::new(spoken.samples, SAMPLE_RATE))
+}
+
+/// The first of the recordings, of a length that is pleasant to hear.
+fn sample_of(clips: &[Clip]) -> Clip {
+    let first = clips.first().cloned().unwrap_or_else(|| Clip::silence(0.1, SAMPLE_RATE));
+    let longest = (SAMPLE * f64::from(first.rate)) as usize;
+    if first.samples.len() > longest { first.fitted(longest) } else { first }
+}
+
+/// The stages so far and what they are judged by.
+struct Stages {
+    held_out: Prints,
+    reference: Voiceprint,
+    all: Vec<StageScore>,
+}
+
+impl Stages {
+    /// The stock voice as it is, which is always kept.
+    fn first(&mut self, voice: &Voice) -> Result<Score, StepError> {
+        let started = Instant::now();
+        let score = Score::of(voice)?;
+        let why = "where the search starts".to_owned();
+        self.note(Stage::NearestStock, &score, true, why, 0, started);
+        Ok(score)
+    }
+
+    /// Judges a stage and writes it down; whether it is kept.
+    fn judge(
+        &mut self,
+        stage: Stage,
+        score: &Score,
+        before: &Score,
+        base: &Score,
+        steps: usize,
+        started: Instant,
+    ) -> bool {
+        let (kept, why) = score.verdict(before, base, &self.reference);
+        // Of several tries of one stage the last tells how it ended.
+        self.all.retain(|other| other.stage != stage);
+        self.note(stage, score, kept, why, steps, started);
+        kept
+    }
+
+    fn note(&mut self, stage: Stage, score: &Score, kept: bool, why: String, steps: usize, started: Instant) {
+        self.all.push(StageScore {
+            stage,
+            kept,
+            why,
+            ge2e: f64::from(score.prints.ge2e.similarity(&self.held_out.ge2e)),
+            dvector: f64::from(score.prints.dvector.similarity(&self.held_out.dvector)),
+            word_error: score.word_error,
+            dnsmos: score.dnsmos,
+            steps: steps as u64,
+            seconds: started.elapsed().as_secs_f64(),
+        });
+    }
+}
+
+/// How far all of it is.
+struct Course<'a> {
+    report: &'a mut dyn Report,
+    done: f64,
+    total: f64,
+    cancelled: bool,
+}
+
+impl<'a> Course<'a> {
+    fn new(wanted: &Wanted, report: &'a mut dyn Report) -> Self {
+        let adapters = if wanted.finetune { ADAPT_STEPS as f64 + SCORING } else { 0.0 };
+        let total = LISTENING + 3.0 * SCORING + SEARCH_STEPS as f64 + adapters;
+        Course { report, done: 0.0, total, cancelled: false }
+    }
+
+    fn passed(&mut self, steps: f64) -> Result<(), StepError> {
+        self.done = (self.done + steps).min(self.total);
+        self.report.progress(self.done, self.total, "steps");
+        self.stopped()
+    }
+
+    /// An error when the user wants it to stop.
+    fn stopped(&mut self) -> Result<(), StepError> {
+        self.cancelled |= self.report.cancelled();
+        if self.cancelled { Err(StepError::Cancelled) } else { Ok(()) }
+    }
+
+    fn end(&mut self) {
+        self.report.progress(self.total, self.total, "steps");
+    }
+}
+
+/// Similarity by step, over both stages, drawn as it grows.
+struct Curve {
+    nearest: f64,
+    points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    fn new(nearest: f32) -> Self {
+        Curve { nearest: f64::from(nearest), points: Vec::new() }
+    }
+
+    /// Takes a step in; false when the user wants it to stop.
+    fn step(&mut self, step: StepReport, course: &mut Course) -> bool {
+        let at = self.points.last().map_or(0.0, |(at, _)| *at) + 1.0;
+        let similarity = f64::from(step.similarity);
+        self.points.push((at, similarity));
+        course.report.metric("similarity", at, similarity);
+        course.report.metric("loss", at, f64::from(step.loss));
+        if self.points.len() % REDRAW == 0 || step.done == step.total {
+            // A plot that cannot be drawn is not worth the search.
+            if let Ok(png) = self.png() {
+                course.report.preview("similarity", "image/png", &png);
+            }
+        }
+        course.passed(1.0).is_ok()
+    }
+
+    fn png(&self) -> spinbot_media::Result<Vec<u8>> {
+        let last = self.points.last().map_or(1.0, |(at, _)| *at).max(2.0);
+        let level = |value: f64| vec![(1.0, value), (last, value)];
+        Curves::new("How like the speaker it sounds, step by step")
+            .labels("step", "similarity (GE2E)")
+            .series("this clone, in crops of 1.7 s", self.points.clone())
+            .series("nearest stock voice", level(self.nearest))
+            .series("same speaker", level(GE2E_MARKS.1))
+            .png()
+    }
+}
+
+/// A fault of the media crate about the recordings.
+pub(crate) fn clip_fault(error: spinbot_media::MediaError) -> Fault {
+    media_fault(error, "clip")
+}
