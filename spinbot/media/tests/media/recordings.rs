@@ -88,7 +88,7 @@ fn noise_of_known_level_is_measured() {
 }
 
 #[test]
-fn steady_noise_goes_and_leaves_a_hiss_without_chirps() {
+fn steady_noise_goes_and_leaves_no_large_chirps() {
     let voice = reading();
     let quiet = Clip::silence(0.6, voice.rate);
     let (clean, spans) = audio::join(&[quiet.clone(), voice, quiet], 0.0).unwrap();

@@ -13,9 +13,6 @@ use candle_core::{DType, Tensor};
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
 
-/// Samples of audio per frame, at 24 kHz: 25 ms.
-pub const FRAME_SAMPLES: usize = 600;
-
 /// Channels of the text's features.
 const TEXT: usize = 512;
 /// Channels between the blocks.

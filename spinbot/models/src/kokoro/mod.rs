@@ -38,7 +38,7 @@ pub mod voice;
 mod voice_file;
 
 pub use adapters::Adapters;
-pub use decoder::{Decoder, FRAME_SAMPLES, Features, Noise};
+pub use decoder::{Decoder, Features, Noise};
 pub use pitch::Pitch;
 pub use voice_file::Voice;
 

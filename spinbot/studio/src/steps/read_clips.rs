@@ -60,6 +60,13 @@ impl Run for ReadClips {
         let (mut cleaned, mut reports): (Vec<Clip>, Vec<ClipReport>) = (Vec::new(), Vec::new());
         for (i, (_, clip)) in given.iter().enumerate() {
             let (clean, found) = read(clip, self.denoise)?;
+            if let Some(before) = reports.iter().find(|before| before.sha256 == found.sha256) {
+                return Err(fault(
+                    format!("{}: is the same recording as {}", found.label, before.label),
+                    "give each recording once",
+                )
+                .into());
+            }
             report.log(&format!(
                 "{}: {:.1} s, {:.1} s of speech, {:.1} LUFS, SNR {:.0} dB, clipped {:.2} %, music {:.2}",
                 found.label,
@@ -134,6 +141,8 @@ fn read(input: &StepInput, denoise: bool) -> Result<(Clip, ClipReport), Fault> {
     let music_score = level.music_score().map_err(media)?;
     let found = ClipReport {
         label: label.clone(),
+        // The store names a file by its hash.
+        sha256: input.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         start: 0.0,
         end: 0.0,
         seconds: recorded.seconds(),

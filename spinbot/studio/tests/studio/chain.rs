@@ -68,6 +68,25 @@ impl Chain {
         inputs: &[(&str, PathBuf)],
         told: &mut Told,
     ) -> Result<Vec<StepOutput>, StepError> {
+        Chain::run(params, inputs, 7, told)
+    }
+
+    /// What a step leaves with that seed.
+    pub fn seeded<P: StepParams>(
+        &self,
+        params: &P,
+        inputs: &[(&str, PathBuf)],
+        seed: u64,
+    ) -> Vec<StepOutput> {
+        Chain::run(params, inputs, seed, &mut Told::default()).unwrap()
+    }
+
+    fn run<P: StepParams>(
+        params: &P,
+        inputs: &[(&str, PathBuf)],
+        seed: u64,
+        told: &mut Told,
+    ) -> Result<Vec<StepOutput>, StepError> {
         let inputs: BTreeMap<String, StepInput> = inputs
             .iter()
             .map(|(name, path)| {
@@ -76,7 +95,7 @@ impl Chain {
             })
             .collect();
         let params: Value = serde_json::to_value(params).unwrap();
-        run(P::KIND, &params, &inputs, 7, told)
+        run(P::KIND, &params, &inputs, seed, told)
     }
 
     /// Runs a step, checks what every step promises, keeps the outputs as `PREFIX.OUTPUT`.

@@ -4,5 +4,6 @@
 mod articulation;
 mod chain;
 mod refusals;
+mod speech;
 mod talking_head;
 mod voice;
