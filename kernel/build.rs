@@ -8,15 +8,12 @@ fn main() {
     let client = Path::new("../spinbot/client/src");
     println!("cargo:rerun-if-changed={}", client.display());
     println!("cargo:rerun-if-changed=../Cargo.lock");
-    let mut names: Vec<String> = std::fs::read_dir(client)
-        .expect("the client crate lies beside this one")
-        .map(|entry| entry.expect("a readable folder").file_name().into_string().expect("UTF-8 file names"))
-        .filter(|name| name.ends_with(".rs"))
-        .collect();
+    let mut names = Vec::new();
+    sources(client, "", &mut names);
     names.sort();
     let root = std::env::current_dir().expect("cargo sets the folder");
     let mut code = String::from(
-        "/// The `spinbot` crate: file names and texts.\nconst CLIENT_SOURCES: &[(&str, &str)] = &[\n",
+        "/// The `spinbot` crate: files below its `src`, and their texts.\nconst CLIENT_SOURCES: &[(&str, &str)] = &[\n",
     );
     for name in &names {
         let path = root.join(client).join(name);
@@ -32,5 +29,19 @@ fn main() {
     // Kept by the linker and visible to the libraries of cells: see src/evaluator/intercept.rs.
     for symbol in ["write", "writev", "spinbot_cell_send"] {
         println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={symbol}");
+    }
+}
+
+/// The Rust files below `folder`, as paths with `/` from where the search began.
+fn sources(folder: &Path, prefix: &str, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("the client crate lies beside this one") {
+        let entry = entry.expect("a readable folder");
+        let name = entry.file_name().into_string().expect("UTF-8 file names");
+        if entry.path().is_dir() {
+            println!("cargo:rerun-if-changed={}", entry.path().display());
+            sources(&entry.path(), &format!("{prefix}{name}/"), names);
+        } else if name.ends_with(".rs") {
+            names.push(format!("{prefix}{name}"));
+        }
     }
 }

@@ -100,7 +100,11 @@ impl Warm {
             CLIENT_MANIFEST.replace("@version@", env!("CARGO_PKG_VERSION")),
         )?;
         for (name, source) in CLIENT_SOURCES {
-            fs::write(client.join("src").join(name), source)?;
+            let file = client.join("src").join(name);
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::write(file, source)?;
         }
         fs::create_dir_all(own_folder())?;
         // The versions SpinBot itself was built with: on that machine they need no network.
