@@ -40,9 +40,9 @@ fn clips_are_written_down_as_by_faster_whisper() {
         assert_eq!(heard.text(), expected["text"].as_str().unwrap(), "{name}");
         assert_eq!((heard.segments.len(), heard.segments[0].temperature), (1, 0.0));
         let logprob = expected["avg_logprob"].as_f64().unwrap() as f32;
-        assert!((heard.avg_logprob().unwrap() - logprob).abs() < 0.05, "{name}: {heard:?}, {logprob}");
+        assert!((heard.avg_logprob().unwrap() - logprob).abs() < 0.002, "{name}: {heard:?}, {logprob}");
         let silence = expected["no_speech_prob"].as_f64().unwrap() as f32;
-        assert!((heard.segments[0].no_speech_prob - silence).abs() < 0.05, "{name}: {heard:?}, {silence}");
+        assert!((heard.segments[0].no_speech_prob - silence).abs() < 0.0005, "{name}: {heard:?}, {silence}");
         assert_eq!(heard.confidence(), Confidence::Clear);
     }
 }

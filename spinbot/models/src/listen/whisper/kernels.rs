@@ -305,7 +305,7 @@ mod tests {
         }
         let mut far = [-1e4, 1e4, 0.0];
         gelu(&mut far);
-        assert_eq!(far, [0.0, 1e4, 0.0]);
+        assert!(far[0].abs() < 1e-30 && far[1..] == [1e4, 0.0], "{far:?}");
     }
 
     #[test]

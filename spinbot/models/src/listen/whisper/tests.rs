@@ -42,7 +42,7 @@ fn the_encoders_states_are_ctranslate2s() {
             assert_eq!(got.clone().count(), expected.len());
             let apart = got.zip(expected).map(|(a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
             // The tanh form of GELU moves the states by more than 0.01.
-            assert!(apart < 2e-3, "{name}: {what} {apart:e} apart");
+            assert!(apart < 1e-4, "{name}: {what} {apart:e} apart");
         }
     }
 }
@@ -57,7 +57,8 @@ fn a_step_that_remembers_equals_a_text_begun_anew() {
         let step = remembering.push(tokens[n]);
         let whole = transcriber.decoder.whole_text(&sound, &tokens[..=n]);
         let apart = step.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(apart < 1e-4, "{apart:e} apart after {} tokens", n + 1);
+        let most = step.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        assert!(apart < 2e-5 * most, "{apart:e} apart of {most} after {} tokens", n + 1);
     }
 }
 
