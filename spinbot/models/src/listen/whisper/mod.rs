@@ -44,9 +44,10 @@ const END: u32 = 50_256;
 const START: u32 = 50_257;
 const NO_SPEECH: u32 = 50_361;
 const NO_TIMESTAMPS: u32 = 50_362;
-/// Tried in turn until the text is neither doubtful nor repetitive. OpenAI's `transcribe` tries six: on what is no
-/// English the last are as wrong as the second.
-const TEMPERATURES: [f32; 3] = [0.0, 0.4, 0.8];
+/// Tried in turn until the text is neither doubtful nor repetitive: half of the six that OpenAI's `transcribe` tries.
+/// The first step is small, for the speaker who does say a thing twice; at 0.8 and 1 what is no English becomes
+/// words at random, less probable than what went before.
+const TEMPERATURES: [f32; 3] = [0.0, 0.2, 0.6];
 
 /// Writes down what is said in English.
 pub struct Transcriber {
