@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use candle_core::Var;
-use spinbot_models::listen::{Dnsmos, SpeakerEncoder, VoiceJudge};
+use spinbot_models::listen::{Dnsmos, SpeakerEncoder, Transcriber, VoiceJudge};
 use spinbot_models::{Device, Store};
 use std::time::Instant;
 
@@ -58,5 +58,13 @@ fn main() {
             judge.embed(ten).unwrap();
         }),
         Err(error) => println!("d-vector: {error}; set SPINBOT_CACHE"),
+    }
+    let spoken = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/voices/1688-142285-0003.flac");
+    let clip = spinbot_media::audio::read(spoken.as_ref(), "the clip", &Default::default()).unwrap();
+    match Transcriber::load(&store, &device) {
+        Ok(transcriber) => time("Whisper, a sentence of 5 s", 5, clip.seconds(), || {
+            transcriber.transcribe(&clip.samples).unwrap();
+        }),
+        Err(error) => println!("Whisper: {error}; set SPINBOT_CACHE"),
     }
 }

@@ -5,8 +5,7 @@ mod common;
 
 use serde_json::Value;
 use spinbot_models::listen::{
-    Activity, Confidence, Listener, PitchRange, SpeakerEncoder, Transcriber, clipped_share, normal_words,
-    pitch, word_errors,
+    Activity, Confidence, Listener, PitchRange, SpeakerEncoder, Transcriber, normal_words, pitch, word_errors,
 };
 use spinbot_models::{Device, Store};
 use std::path::{Path, PathBuf};
@@ -41,9 +40,9 @@ fn clips_are_written_down_as_by_faster_whisper() {
         assert_eq!(heard.text(), expected["text"].as_str().unwrap(), "{name}");
         assert_eq!((heard.segments.len(), heard.segments[0].temperature), (1, 0.0));
         let logprob = expected["avg_logprob"].as_f64().unwrap() as f32;
-        assert!((heard.avg_logprob().unwrap() - logprob).abs() < 0.05, "{name}: {heard:?}, {logprob}");
+        assert!((heard.avg_logprob().unwrap() - logprob).abs() < 0.002, "{name}: {heard:?}, {logprob}");
         let silence = expected["no_speech_prob"].as_f64().unwrap() as f32;
-        assert!((heard.segments[0].no_speech_prob - silence).abs() < 0.05, "{name}: {heard:?}, {silence}");
+        assert!((heard.segments[0].no_speech_prob - silence).abs() < 0.0005, "{name}: {heard:?}, {silence}");
         assert_eq!(heard.confidence(), Confidence::Clear);
     }
 }
@@ -80,7 +79,7 @@ fn silence_says_nothing() {
 fn pitch_agrees_with_world() {
     for name in CLIPS {
         let expected = reference(name);
-        let (track, samples) = (pitch(&clip(name)), clip(name));
+        let track = pitch(&clip(name));
         let range = PitchRange::of(&track).unwrap();
         let mean = expected["mean_log_f0"].as_f64().unwrap() as f32;
         let spread = expected["sd_log_f0"].as_f64().unwrap() as f32;
@@ -98,7 +97,6 @@ fn pitch_agrees_with_world() {
             .collect();
         let near = both.iter().filter(|off| **off < 0.05).count() as f32 / both.len() as f32;
         assert!(both.len() > 30 && near > 0.85, "{name}: {near} of {} within 5 %", both.len());
-        assert_eq!(clipped_share(&samples), 0.0);
     }
 }
 
@@ -124,7 +122,11 @@ fn a_listener_loads_what_is_asked_for_and_says_how_to_get_the_rest() {
     assert!(std::ptr::eq(listener.encoder().unwrap(), listener.encoder().unwrap()));
     assert!(listener.dnsmos().is_ok());
     let error = listener.transcriber().err().unwrap();
-    assert_eq!(error.help().unwrap(), "fetch it with `spinbot models pull whisper-tiny.en`");
+    let help = error.help().unwrap();
+    assert!(
+        help.starts_with("fetch it with `") && help.contains("`spinbot models pull whisper-tiny.en`"),
+        "{help}"
+    );
     assert!(listener.judge().is_err());
     assert_eq!(normal_words("It's 2."), ["it's", "two"]);
 }

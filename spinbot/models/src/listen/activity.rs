@@ -1,5 +1,5 @@
-//! What can be told of a recording without a network: where somebody speaks, how far speech stands out from the
-//! rest, how much of it is clipped.
+//! Where somebody speaks, by level alone: what the speaker encoder needs to leave silences out, and where a long
+//! recording is cut. How clean a clip is (noise, clipping) is measured by `spinbot-media`.
 
 use super::spectrogram::RATE;
 use std::ops::Range;
@@ -18,8 +18,6 @@ const WORD: usize = 6;
 /// Where somebody speaks, 10 ms at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activity {
-    /// Level of each frame in dB of full scale, never under -120.
-    levels: Vec<f32>,
     /// Which frames stand out.
     active: Vec<bool>,
 }
@@ -42,24 +40,7 @@ impl Activity {
             active.fill(true);
         }
         drop_runs(&mut active, true, WORD);
-        Activity { levels, active }
-    }
-
-    /// Seconds of speech.
-    pub fn speech_seconds(&self) -> f64 {
-        self.active.iter().filter(|&&active| active).count() as f64 / 100.0
-    }
-
-    /// Share of the recording that is speech, 0 to 1.
-    pub fn speech_share(&self) -> f64 {
-        self.speech_seconds() * 100.0 / self.active.len().max(1) as f64
-    }
-
-    /// From the first to the last sample of speech; empty when there is none.
-    pub fn extent(&self) -> Range<usize> {
-        let first = self.active.iter().position(|&active| active);
-        let last = self.active.iter().rposition(|&active| active);
-        first.zip(last).map_or(0..0, |(first, last)| first * HOP..(last + 3) * HOP)
+        Activity { active }
     }
 
     /// The samples without silences longer than a quarter of a second, which are left out whole. These must be the
@@ -70,31 +51,6 @@ impl Activity {
         let frames = samples.chunks(HOP).zip(kept);
         frames.filter(|(_, kept)| *kept).flat_map(|(frame, _)| frame).copied().collect()
     }
-
-    /// How far speech stands out from the pauses, in dB. `None` when there are not 0.2 s of each, or the pauses are
-    /// digital silence.
-    pub fn snr_db(&self) -> Option<f64> {
-        let mean_power = |of: bool| {
-            let levels = self.levels.iter().zip(&self.active).filter(|(_, active)| **active == of);
-            let powers: Vec<f64> = levels.map(|(level, _)| 10.0_f64.powf(f64::from(*level) / 10.0)).collect();
-            (powers.len() >= 20).then(|| powers.iter().sum::<f64>() / powers.len() as f64)
-        };
-        let (speech, pause) = (mean_power(true)?, mean_power(false)?);
-        (pause > 1e-11).then(|| 10.0 * ((speech - pause).max(pause * 1e-3) / pause).log10())
-    }
-}
-
-/// Share of the samples that lie in runs of four and more at the recording's very peak, 0 to 1: clipped sound has
-/// flat tops, other sound passes its peak once.
-pub fn clipped_share(samples: &[f32]) -> f64 {
-    let peak = samples.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-    if peak < 0.05 {
-        return 0.0;
-    }
-    let at_peak = |x: &f32| if x.abs() >= 0.999 * peak { x.signum() } else { 0.0 };
-    let runs = samples.chunk_by(|a, b| at_peak(a) == at_peak(b));
-    let clipped: usize = runs.filter(|run| run.len() >= 4 && at_peak(&run[0]) != 0.0).map(<[f32]>::len).sum();
-    clipped as f64 / samples.len() as f64
 }
 
 /// Cuts a recording into pieces of at most `longest` samples, each where it is quietest in the last third before.
@@ -134,7 +90,6 @@ fn drop_runs(frames: &mut [bool], value: bool, shorter: usize) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Bursts of a tone of so many dB, half a second on, half a second off, over noise.
@@ -152,30 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn speech_and_its_distance_from_the_noise_are_measured() {
+    fn silences_are_left_out_and_speech_is_kept() {
         for (tone, noise) in [(-20.0, -50.0), (-35.0, -60.0), (-20.0, -40.0)] {
             let samples = bursts(6, tone, noise);
-            let activity = Activity::of(&samples);
-            assert!((activity.speech_share() - 0.5).abs() < 0.05, "{}", activity.speech_share());
-            let snr = activity.snr_db().unwrap();
-            assert!((snr - f64::from(tone - noise)).abs() < 3.0, "{snr} for {}", tone - noise);
-            let kept = activity.speech_only(&samples).len() as f64 / RATE as f64;
-            assert!((kept - 3.0).abs() < 0.3, "{kept} s kept");
-            assert_eq!(activity.extent().start, 0);
+            let kept = Activity::of(&samples).speech_only(&samples);
+            let seconds = kept.len() as f64 / RATE as f64;
+            assert!((seconds - 3.0).abs() < 0.3, "{seconds} s kept");
+            // Its power is the tone's and not the half of it that tone and noise have together.
+            let db = level(&kept);
+            assert!((db - tone).abs() < 1.0, "{db} dB kept of {tone}");
         }
-        let silence = Activity::of(&[0.0; RATE]);
-        assert_eq!((silence.speech_seconds(), silence.extent(), silence.snr_db()), (0.0, 0..0, None));
-        assert_eq!(Activity::of(&[]).speech_share(), 0.0);
-    }
-
-    #[test]
-    fn only_flat_tops_are_clipped() {
-        let sine = |gain: f32| -> Vec<f32> { (0..RATE).map(|n| (n as f32 * 0.15).sin() * gain).collect() };
-        assert_eq!(clipped_share(&sine(0.9)), 0.0);
-        let clipped: Vec<f32> = sine(2.0).iter().map(|x| x.clamp(-0.8, 0.8)).collect();
-        let share = clipped_share(&clipped);
-        assert!(share > 0.6 && share < 0.8, "{share}");
-        assert_eq!(clipped_share(&[0.0; 100]), 0.0);
+        assert!(Activity::of(&[0.0; RATE]).speech_only(&[0.0; RATE]).is_empty());
+        assert!(Activity::of(&[]).speech_only(&[]).is_empty());
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn logistic(x: f32) -> f32 {
 /// e^x without branches, so that a loop over it becomes vector code: e^x = 2^n e^r with |r| <= ln 2 / 2 and a
 /// polynomial for e^r (Cephes' coefficients).
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;

@@ -31,6 +31,12 @@ impl<'a> Weights<'a> {
         Ok(bytes.iter().map(|&byte| f32::from(byte as i8) * scale).collect())
     }
 
+    /// The bits of the half precision tensor of that name and shape.
+    pub(crate) fn halves(&self, name: &str, shape: &[usize]) -> Result<Vec<u16>> {
+        let bytes = self.bytes(name, shape, Dtype::F16)?;
+        Ok(bytes.as_chunks::<2>().0.iter().map(|&bytes| u16::from_le_bytes(bytes)).collect())
+    }
+
     /// The bytes of the tensor of that name, which must have that shape and type.
     pub(crate) fn bytes(&self, name: &str, shape: &[usize], dtype: Dtype) -> Result<&'a [u8]> {
         let refuse = |reason: String| ModelError::Weights { model: self.model.to_owned(), reason };

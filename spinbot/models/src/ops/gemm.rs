@@ -2,7 +2,7 @@
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -12,7 +12,7 @@ pub(super) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// Rows one after the other, `stride` values apart.
-    pub(super) fn by_rows(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub(crate) fn by_rows(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         let matrix = Matrix { values, rows, columns, row_stride: stride, column_stride: 1 };
         assert!(
             rows == 0 || columns == 0 || matrix.end() <= values.len(),
@@ -22,7 +22,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transposed matrix over the same values.
-    pub(super) fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         Matrix {
             rows: self.columns,
             columns: self.rows,
@@ -38,7 +38,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// `out = a·b`, or `out += a·b`; rows of `out` lie one after the other. One thread.
-pub(super) fn multiply(out: &mut [f32], a: Matrix, b: Matrix, accumulate: bool) {
+pub(crate) fn multiply(out: &mut [f32], a: Matrix, b: Matrix, accumulate: bool) {
     assert_eq!(a.columns, b.rows, "the matrices do not fit");
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert!(out.len() >= m * n, "the product is larger than its slice");

@@ -11,13 +11,14 @@ mod block;
 mod conv;
 mod custom;
 mod fused;
-mod gemm;
+pub(crate) mod gemm;
 mod norm;
 mod simd;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
+pub(crate) use simd::for_each_machine;
 
 /// Which operations compute a network's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

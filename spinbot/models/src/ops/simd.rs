@@ -58,6 +58,7 @@ macro_rules! for_each_machine {
         }
     };
 }
+pub(crate) use for_each_machine;
 
 for_each_machine! {
     /// `out = bend(scale·x + offset)`.
