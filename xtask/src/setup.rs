@@ -133,8 +133,9 @@ fn from_debian(programs: &[(&str, &'static str)], who: &str) -> Result<()> {
     {
         let mut command = Command::new(as_root[0]);
         command.args(&as_root[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet"]);
-        run(command.args(arguments).stdout(Stdio::null()))
-            .with_context(|| format!("{who} need more than could be installed; by hand, as root: {by_hand}"))?;
+        run(command.args(arguments).stdout(Stdio::null())).with_context(|| {
+            format!("{who} need more than could be installed; by hand, as root: {by_hand}")
+        })?;
     }
     Ok(())
 }

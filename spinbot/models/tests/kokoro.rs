@@ -4,7 +4,8 @@
 mod common;
 
 use serde::Deserialize;
-use spinbot_models::kokoro::voice::{Blend, STOCK, StockVoices};
+use spinbot_models::kokoro::Voice;
+use spinbot_models::kokoro::voice::{STOCK, StockVoices, stock};
 use spinbot_models::kokoro::{Kokoro, Prosody, vocab};
 use spinbot_models::{Device, ModelError, Store};
 use std::path::Path;
@@ -109,14 +110,23 @@ fn f0_energy_and_what_the_decoder_is_told_equal_onnxruntimes() {
 fn a_blend_speaks_between_its_voices() {
     let voices = voices();
     let tokens = vocab::encode("ɡlˈu ðə ʃˈit tə ðə dˈɑɹk blˈu bˈækɡɹWnd.");
-    let pitch = |blend: &str| {
-        let pack = blend.parse::<Blend>().unwrap().mix(|name| voices.pack(name)).unwrap();
-        let said = kokoro().prosody(&tokens.ids, pack.style(tokens.places.len()), 1.0).unwrap();
+    let part = |name: &str| {
+        let known = stock(name).unwrap();
+        let pack = voices.pack(name).unwrap();
+        let base = name.to_owned();
+        let voice = Voice { pack, accent: known.accent, base, pitch: None, adapters: Default::default() };
+        (voice, 0.5)
+    };
+    let pitch = |names: &[&str]| {
+        let parts: Vec<_> = names.iter().map(|name| part(name)).collect();
+        let voice = Voice::blend(&parts, |_| None).unwrap();
+        let style = voice.pack.style(tokens.places.len());
+        let said = kokoro().prosody(&tokens.ids, style, 1.0).unwrap();
         let voiced: Vec<_> = said.f0.into_iter().filter(|f0| *f0 > 50.0).collect();
         voiced.iter().sum::<f32>() / voiced.len() as f32
     };
-    let (woman, man) = (pitch("af_heart"), pitch("am_onyx"));
-    let between = pitch("af_heart:0.5+am_onyx:0.5");
+    let (woman, man) = (pitch(&["af_heart"]), pitch(&["am_onyx"]));
+    let between = pitch(&["af_heart", "am_onyx"]);
     assert!(man < between && between < woman, "{man} {between} {woman}");
 }
 

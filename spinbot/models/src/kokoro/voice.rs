@@ -196,10 +196,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn pack(value: f32) -> VoicePack {
-        VoicePack::uniform(&[value; STYLE]).unwrap()
-    }
-
     #[test]
     fn a_names_letters_say_what_the_table_says() {
         for voice in STOCK {
