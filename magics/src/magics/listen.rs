@@ -9,6 +9,8 @@ pub(crate) struct Listen;
 
 const ARGS: &[Arg] = &[
     Arg::positional("speech", "PATH", Kind::File, "The recording: WAV, FLAC, MP3, Ogg or M4A.").required(),
+    Arg::flag("like", "PROFILE", Kind::Text, "Also tell how much it is like this profile's speaker.")
+        .repeated(),
     named("heard"),
     DRY_RUN,
     DETACH,
@@ -36,14 +38,18 @@ impl Magic for Listen {
     fn examples(&self) -> &'static [Example] {
         &[
             Example { cell: "%listen hello.wav", about: "Hear a recording; `heard` holds what was found." },
-            Example { cell: "%listen hello.wav --as before", about: "The same, as `before`." },
+            Example {
+                cell: "%listen hello.wav --like me --as before",
+                about: "Compare it with the profile `me` too; `before` holds what was found.",
+            },
         ]
     }
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let fault = |fault: Fault| Failure::from(call.fault(fault));
         let path = call.path("speech").unwrap_or(cx.cwd());
-        let plan = spinbot::listen(convert::as_short_as_possible(path)).plan().map_err(fault)?;
+        let listen = spinbot::listen(convert::as_short_as_possible(path)).profiles(cx.profiles());
+        let plan = call.texts("like").fold(listen, |listen, name| listen.like(name)).plan().map_err(fault)?;
         let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
         let name = call.text("as").unwrap_or("heard").to_owned();
         let heard = Heard::of(&view).map_err(fault)?;

@@ -1,7 +1,7 @@
 //! What was heard in a recording.
 
 use super::{QUIET, escape, seconds, table_of_html};
-use spinbot::{Bundle, Heard, Show};
+use spinbot::{Bundle, Heard, Show, listen::Likeness};
 
 /// How far DNSMOS reaches.
 const BEST: f64 = 5.0;
@@ -32,12 +32,11 @@ pub(crate) fn heard(heard: &Heard, name: &str) -> Bundle {
     if let Some(pitch) = heard.pitch {
         facts.push(("pitch", format!("{:.0} Hz ± {:.1} semitones", pitch.hz, pitch.semitones)));
     }
-    let near: Vec<String> = heard
-        .nearest
-        .iter()
-        .take(NAMED)
-        .map(|near| format!("{} (GE2E {:.2}, second encoder {:.2})", near.voice, near.ge2e, near.dvector))
-        .collect();
+    let like = |near: &Likeness| {
+        format!("{} (GE2E {:.2}, second encoder {:.2})", near.voice, near.ge2e, near.dvector)
+    };
+    facts.extend(heard.profiles.iter().map(|profile| ("like the profile", like(profile))));
+    let near: Vec<String> = heard.nearest.iter().take(NAMED).map(like).collect();
     if !near.is_empty() {
         facts.push(("most like", near.join("; ")));
     }

@@ -329,7 +329,12 @@ impl Table {
 impl Show for Table {
     fn bundle(&self) -> Bundle {
         let line = |tag: &str, cells: &[String]| {
-            let cells: String = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect();
+            // JupyterLab sets everything to the right; only numbers read well there.
+            let cell = |c: &String| match c.trim().parse::<f64>() {
+                Ok(_) => format!("<{tag}>{}</{tag}>", escape(c)),
+                Err(_) => format!("<{tag} style=\"text-align:left\">{}</{tag}>", escape(c)),
+            };
+            let cells: String = cells.iter().map(cell).collect();
             format!("<tr>{cells}</tr>")
         };
         let rows: String = self.rows.iter().map(|row| line("td", row)).collect();

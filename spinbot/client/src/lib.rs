@@ -60,10 +60,13 @@ pub mod prelude {
     pub use crate::engine::{Engine, Job};
     pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
-    pub use crate::listen::Heard;
+    pub use crate::listen::{Dnsmos, Heard, Likeness};
     pub use crate::plan::{Plan, Step};
     pub use crate::render::{Render, Take};
     pub use crate::speak::{SoundFormat, Spoken};
     pub use crate::timing::{SpeechTiming, TimedWord};
-    pub use crate::voices::{Accent, VoiceProfile};
+    pub use crate::voices::{
+        Accent, EncoderScale, Pitch, PitchScores, Stage, StageScore, Verdict, VoiceProfile, VoiceScores,
+        Voices,
+    };
 }

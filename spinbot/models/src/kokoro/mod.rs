@@ -40,7 +40,7 @@ mod voice_file;
 pub use adapters::Adapters;
 pub use decoder::{Decoder, Features, Noise};
 pub use pitch::Pitch;
-pub use voice_file::Voice;
+pub use voice_file::{SpeakerPrints, Voice};
 
 use crate::device::Device;
 use crate::error::{ModelError, Result};

@@ -151,8 +151,8 @@ impl VoicePack {
         &self.0
     }
 
-    /// The weighted mean of some packs; the weights are divided by their sum.
-    pub(super) fn mean<'a>(packs: impl Iterator<Item = (&'a VoicePack, f32)> + Clone) -> VoicePack {
+    /// The weighted mean of some packs; the weights are divided by their sum. Of none, all zeros.
+    pub fn mean<'a>(packs: impl Iterator<Item = (&'a VoicePack, f32)> + Clone) -> VoicePack {
         let whole: f32 = packs.clone().map(|(_, weight)| weight).sum();
         let mut styles = vec![0.0; ROWS * STYLE];
         for (pack, weight) in packs {

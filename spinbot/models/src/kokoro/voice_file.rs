@@ -4,6 +4,7 @@
 use super::Pitch;
 use super::voice::{Accent, ROWS, STYLE, VoicePack};
 use crate::error::{ModelError, Result};
+use crate::listen::Voiceprint;
 use candle_core::{DType, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use std::collections::HashMap;
 /// Where the file's metadata holds what is no tensor.
 const DESCRIPTION: &str = "spinbot.voice";
 const STYLES: &str = "style";
+/// How the speaker is heard, 256 numbers each.
+const GE2E: &str = "speaker.ge2e";
+const DVECTOR: &str = "speaker.dvector";
 /// Adapters' tensors are named so, with their own name behind.
 const ADAPTER: &str = "adapter.";
 /// The largest file that is believed: adapters of rank 64 have 35 MB.
@@ -28,8 +32,19 @@ pub struct Voice {
     pub base: String,
     /// The pitch its melodies are moved to; nothing leaves them as the network makes them.
     pub pitch: Option<Pitch>,
+    /// How the speaker it was made of is heard; nothing for stock voices and blends.
+    pub speaker: Option<SpeakerPrints>,
     /// Tensors of its adapters, for [`super::Adapters::from_tensors`]; empty when it has none.
     pub adapters: HashMap<String, Tensor>,
+}
+
+/// A speaker to both encoders of [`crate::listen`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpeakerPrints {
+    /// By the encoder that guides cloning.
+    pub ge2e: Voiceprint,
+    /// By the second encoder.
+    pub dvector: Voiceprint,
 }
 
 /// What the metadata says.
@@ -74,11 +89,17 @@ impl Voice {
             let tensor = Tensor::from_vec(values(&view)?, view.shape(), &candle_core::Device::Cpu);
             adapters.insert(name.to_owned(), tensor.map_err(|e| refuse(e.to_string()))?);
         }
+        let print = |name: &str| -> Result<Option<Voiceprint>> {
+            let Ok(view) = file.tensor(name) else { return Ok(None) };
+            Ok(Some(Voiceprint::unit(&values(&view)?)))
+        };
+        let speaker =
+            print(GE2E)?.zip(print(DVECTOR)?).map(|(ge2e, dvector)| SpeakerPrints { ge2e, dvector });
         let Description { accent, base, pitch } = description;
         if pitch.is_some_and(|pitch| !(pitch.mean.is_finite() && pitch.spread.is_finite())) {
             return Err(refuse("its pitch is no number".into()));
         }
-        Ok(Voice { pack: VoicePack::new(values(&styles)?)?, accent, base, pitch, adapters })
+        Ok(Voice { pack: VoicePack::new(values(&styles)?)?, accent, base, pitch, speaker, adapters })
     }
 
     /// The voice as the bytes of a file; the same for the same voice.
@@ -95,6 +116,10 @@ impl Voice {
         let description = serde_json::to_string(&description).map_err(|e| refuse(e.to_string()))?;
         let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let mut tensors = vec![(STYLES.to_owned(), vec![ROWS, STYLE], bytes(self.pack.styles()))];
+        if let Some(SpeakerPrints { ge2e, dvector }) = &self.speaker {
+            tensors.push((GE2E.to_owned(), vec![ge2e.0.len()], bytes(&ge2e.0)));
+            tensors.push((DVECTOR.to_owned(), vec![dvector.0.len()], bytes(&dvector.0)));
+        }
         let mut names: Vec<&String> = self.adapters.keys().collect();
         names.sort_unstable();
         for name in names {
@@ -142,7 +167,8 @@ impl Voice {
             add_adapters(&mut adapters, &voice.adapters, f64::from(weight / whole))
                 .map_err(ModelError::tensor("blending adapters"))?;
         }
-        Ok(Voice { pack, accent: strongest.accent, base: strongest.base.clone(), pitch, adapters })
+        let (accent, base) = (strongest.accent, strongest.base.clone());
+        Ok(Voice { pack, accent, base, pitch, speaker: None, adapters })
     }
 }
 
@@ -181,6 +207,10 @@ mod tests {
             accent: if value > 0.5 { Accent::British } else { Accent::American },
             base: format!("base of {value}"),
             pitch,
+            speaker: (value == 0.25).then(|| SpeakerPrints {
+                ge2e: Voiceprint::unit(&[3.0, 4.0]),
+                dvector: Voiceprint::unit(&[0.0, 0.0, 2.0]),
+            }),
             adapters: if adapter == 0.0 {
                 HashMap::new()
             } else {
@@ -200,6 +230,7 @@ mod tests {
             (after.pack, after.accent, after.base, after.pitch),
             (before.pack, before.accent, before.base, pitch)
         );
+        assert_eq!(after.speaker, before.speaker);
         let up = after.adapters["c.up"].to_vec2::<f32>().unwrap();
         assert_eq!((after.adapters.len(), up), (3, vec![vec![2.0; 2]; 4]));
 

@@ -89,7 +89,7 @@ impl Score {
         if self.dnsmos < base.dnsmos - QUALITY_LOST {
             return (false, format!("quality fell from {:.2} to {:.2}", base.dnsmos, self.dnsmos));
         }
-        (true, format!("similarity rose by {gain:.2}, words and quality held"))
+        (true, format!("{gain:.2} more like the speech it learned from; words and quality held"))
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         let reference = print(1.0);
         let base = score(0.6, 0.04, 3.2);
         for (after, kept, why) in [
-            (score(0.8, 0.04, 3.2), true, "rose by 0.20"),
+            (score(0.8, 0.04, 3.2), true, "0.20 more like"),
             (score(0.8, 0.08, 3.1), true, "words and quality held"),
             (score(0.602, 0.0, 3.5), false, "too little"),
             (score(0.5, 0.0, 3.5), false, "changed by -0.100"),

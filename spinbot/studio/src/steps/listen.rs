@@ -2,7 +2,7 @@
 
 use crate::loaded;
 use crate::step::{
-    Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, input, media_fault, model_fault,
+    Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, input, media_fault, model_fault, numbered,
 };
 use spinbot::Fault;
 use spinbot::listen::{Dnsmos, Heard, Likeness};
@@ -15,6 +15,8 @@ use spinbot_models::listen::{Activity, Confidence, PitchRange, SAMPLE_RATE, pitc
 
 /// How many of the nearest voices are told.
 const NEAREST: usize = 5;
+/// The most profiles that are compared with.
+const MOST_PROFILES: usize = 16;
 /// Parts of the work: words, quality, voice.
 const PARTS: f64 = 3.0;
 
@@ -22,6 +24,11 @@ impl Run for Listen {
     const MODELS: &'static [&'static str] = &["speaker-encoder", "voice-judge", "whisper-tiny.en", "dnsmos"];
 
     fn check(&self) -> Result<(), Fault> {
+        if self.profiles.len() > MOST_PROFILES {
+            let text =
+                format!("{} profiles are more than the {MOST_PROFILES} compared with", self.profiles.len());
+            return Err(Fault::new(text).about("like"));
+        }
         Ok(())
     }
 
@@ -54,6 +61,7 @@ impl Run for Listen {
         let speech = Activity::of(&samples).speech_only(&samples);
         let encoder = listener.encoder().map_err(model_fault)?;
         let mut nearest = Vec::new();
+        let mut profiles = Vec::new();
         let mut speakers = 0;
         if !speech.is_empty() {
             speakers = if encoder.two_voices(&speech).map_err(model_fault)?.several() { 2 } else { 1 };
@@ -64,6 +72,19 @@ impl Run for Listen {
                     voice: print.voice.name.to_owned(),
                     ge2e: f64::from(print.ge2e.similarity(&ge2e)),
                     dvector: f64::from(print.dvector.similarity(&dvector)),
+                });
+            }
+            for (name, (_, file)) in self.profiles.iter().zip(numbered(inputs, "profile")) {
+                let voice = super::speak::read_voice(file)?;
+                let speaker = voice.speaker.ok_or_else(|| {
+                    Fault::new(format!("the profile {name} does not tell how its speaker sounds"))
+                        .help("make it again with `%clone_voice`")
+                        .about("like")
+                })?;
+                profiles.push(Likeness {
+                    voice: name.clone(),
+                    ge2e: f64::from(speaker.ge2e.similarity(&ge2e)),
+                    dvector: f64::from(speaker.dvector.similarity(&dvector)),
                 });
             }
             nearest.sort_by(|a, b| b.ge2e.total_cmp(&a.ge2e));
@@ -97,6 +118,7 @@ impl Run for Listen {
             }),
             speakers,
             nearest,
+            profiles,
             warnings,
         };
         let bytes = serde_json::to_vec(&heard)

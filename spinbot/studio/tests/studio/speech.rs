@@ -57,7 +57,8 @@ fn a_text_is_said_as_it_is_written_and_every_word_has_its_time() {
     // What was said is what is heard, and in whose voice.
     let path = chain.path("said.wav");
     std::fs::write(&path, output(&outputs, "speech")).unwrap();
-    let outputs = chain.attempt(&Listen {}, &[("speech", path)], &mut Told::default()).unwrap();
+    let outputs =
+        chain.attempt(&Listen { profiles: vec![] }, &[("speech", path)], &mut Told::default()).unwrap();
     let heard: Heard = serde_json::from_slice(output(&outputs, "report")).unwrap();
     let errors = spinbot_models::listen::word_errors(
         "the kettle costs three dollars and fifty cents doctor put it on the old wooden table",
