@@ -80,6 +80,8 @@ const REDRAW: usize = 5;
 /// Progress that listening, scoring and hearing take, in steps of the search.
 const LISTENING: f64 = 6.0;
 const SCORING: f64 = 6.0;
+/// Parts at least this long, in seconds, say for themselves whether they are English.
+const JUDGED: f64 = 2.0;
 /// Longest recording a lesson is made of, in phonemes.
 const LONGEST_LESSON: usize = 400;
 
@@ -335,11 +337,14 @@ fn understand(
     let mut speech = Vec::new();
     let mut transcript = Transcript::default();
     let mut texts = Vec::new();
+    let mut doubtful = false;
     for clip in &all {
         course.stopped()?;
         let samples = heard(clip)?.samples;
         speech.extend(Activity::of(&samples).speech_only(&samples));
         let heard = transcriber.transcribe(&samples).map_err(model_fault)?;
+        // Over a whole recording a few sure words hide many doubtful ones.
+        doubtful |= heard.confidence() == Confidence::Doubtful && clip.seconds() >= JUDGED;
         texts.push(heard.text());
         transcript.segments.extend(heard.segments);
     }
@@ -354,7 +359,11 @@ fn understand(
         .into());
     }
     let mut warnings = Vec::new();
-    match (transcript.confidence(), wanted.transcript) {
+    let confidence = match transcript.confidence() {
+        Confidence::Clear if doubtful => Confidence::Doubtful,
+        whole => whole,
+    };
+    match (confidence, wanted.transcript) {
         (Confidence::Clear, _) => {}
         (Confidence::Nothing, _) => {
             return Err(fault(
@@ -365,7 +374,7 @@ fn understand(
         }
         (Confidence::Doubtful, None) => {
             return Err(fault(
-                "speech recognition was unsure of every word: another language than English, or too much noise",
+                "speech recognition was unsure of the words: another language than English, or too much noise",
                 "give clear English speech; if it is that, say what is said with --transcript",
             )
             .into());
