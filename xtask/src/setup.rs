@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 const BROWSERS: &[(&str, &str)] = &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")];
 
 /// The models the tests use that are not built in.
-const MODELS: &[&str] = &["kokoro", "whisper-tiny.en"];
+const MODELS: &[&str] = &["kokoro", "whisper-tiny.en", "voice-judge"];
 
 /// The places a run works with.
 #[derive(Debug, Clone)]
