@@ -72,7 +72,7 @@ def new_journal(home: pathlib.Path, before: set[str]) -> list[dict]:
 
 def profile_files(home: pathlib.Path) -> list[str]:
     """The names of the files in the folder of profiles."""
-    return sorted(path.name for path in home.glob("**/voices/*"))
+    return sorted(path.name for path in (home / "voices").glob("*"))
 
 
 def test_the_voice_notebook_runs_and_ends_with_a_video(warm):
@@ -246,7 +246,7 @@ def test_a_voice_is_cloned_listed_used_carried_away_and_removed(studio: Conversa
         assert told in html, f"{told!r} is not told"
     assert "image/png" in html and "This voice is synthetic." in html
     figures = studio.run(
-        "let scores = reader.scores();\n"
+        "let scores: spinbot::voices::VoiceScores = reader.scores().clone();\n"
         'println!("{} {} {} {} {} {}", scores.ge2e.nearest_stock, scores.ge2e.clone, scores.dvector.nearest_stock,\n'
         "    scores.dvector.clone, scores.held_out_seconds, scores.reference_seconds);"
     )
@@ -278,10 +278,10 @@ def test_a_voice_is_cloned_listed_used_carried_away_and_removed(studio: Conversa
     assert "reader" in refused(studio.run('%speak "Hello" --voice reader'))
     imported = studio.run("%voices again --import carried.voice")
     assert imported.ok and "a LibriVox reader" in "".join(imported.displays("text/html")), imported.shown
-    assert profile_files(home) == ["again.safetensors"] + [n for n in profile_files(home) if n != "again.safetensors"]
+    assert "again.safetensors" in profile_files(home)
     assert studio.run('%speak "Hello." --voice again').ok
     assert studio.run("%voices again --remove").ok
-    assert not [name for name in profile_files(home) if name.startswith(("again", "reader."))]
+    assert not {"again.safetensors", "reader.safetensors"} & set(profile_files(home))
 
 
 def test_the_stop_button_cancels_a_clone_and_leaves_no_profile(studio: Conversation, home):
