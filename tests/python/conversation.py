@@ -93,9 +93,16 @@ class Cell:
 class Conversation:
     """One running kernel; a context manager that shuts it down."""
 
-    def __init__(self, cwd: pathlib.Path | None = None, kernel: str = KERNEL, warming: float = PATIENCE):
+    def __init__(
+        self,
+        cwd: pathlib.Path | None = None,
+        kernel: str = KERNEL,
+        warming: float = PATIENCE,
+        environment: dict[str, str] | None = None,
+    ):
+        """`environment` is put over the environment of this process."""
         self.manager = KernelManager(kernel_name=kernel)
-        self.manager.start_kernel(cwd=str(cwd) if cwd else None)
+        self.manager.start_kernel(cwd=str(cwd) if cwd else None, env=os.environ | (environment or {}))
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self._displays: dict[str, list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""The executed tour's media in Chromium and Firefox: decoded, played, sought, heard."""
+"""The executed tutorials' media in Chromium and Firefox: decoded, played, sought, heard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 from browsers import BROWSERS
+from executed import TOUR, VOICE, executed
 from play_check import complaints, page_of, play
-from tour import executed_tour
 
 
 @pytest.fixture(params=BROWSERS, scope="module")
@@ -18,8 +18,9 @@ def browser(request: pytest.FixtureRequest):
         yield browser
 
 
-def test_the_tour_decodes_plays_seeks_and_sounds(warm, browser, tmp_path: pathlib.Path):
-    reports = play(browser, page_of(executed_tour(), tmp_path))
+@pytest.mark.parametrize("notebook", [TOUR, VOICE], ids=lambda path: path.stem)
+def test_a_tutorial_decodes_plays_seeks_and_sounds(warm, browser, notebook: pathlib.Path, tmp_path: pathlib.Path):
+    reports = play(browser, page_of(executed(notebook), tmp_path))
     assert any(report["tag"] == "video" for report in reports)
     for report in reports:
         assert not complaints(report), f"{browser.name}: {complaints(report)}\n{report}"

@@ -1,15 +1,18 @@
-"""The tour in a real JupyterLab: its outputs shown untrusted and trusted, and its cells run live."""
+"""The tutorials in a real JupyterLab: their outputs shown untrusted and trusted, and the tour's cells run live."""
 
 from __future__ import annotations
 
+import pathlib
+import re
+
 import pytest
 
+from executed import NOTEBOOKS, TOUR, VOICE, executed
 from lab import Lab
 from play_check import outputs
-from tour import TOUR, executed_tour
 
-BESIDE = [path for path in TOUR.parent.iterdir() if path.suffix != ".ipynb"]
-"""What the tour reads lies beside it."""
+BESIDE = [path for path in NOTEBOOKS.iterdir() if path.suffix != ".ipynb"]
+"""What the tutorials read lies beside them."""
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +23,16 @@ def lab(warm):
 
 
 @pytest.mark.parametrize("trusted", [False, True], ids=["untrusted", "trusted"])
-def test_the_executed_tour_shows_and_plays(lab: Lab, trusted: bool):
-    tour = executed_tour()
-    lab.open(tour, trusted, BESIDE)
+@pytest.mark.parametrize("notebook", [TOUR, VOICE], ids=lambda path: path.stem)
+def test_an_executed_tutorial_shows_and_plays(lab: Lab, notebook: pathlib.Path, trusted: bool):
+    out = executed(notebook)
+    lab.open(out, trusted, BESIDE)
     found = lab.media()
-    expected = sum("<video" in bundle.get("text/html", "") for bundle in outputs(tour))
-    assert expected and sum(media["tag"] == "video" for media in found) == expected, found
+    html = "".join(bundle.get("text/html", "") for bundle in outputs(out))
+    for tag in ("video", "audio"):
+        expected = len(re.findall(rf"<{tag}\b", html))
+        assert sum(media["tag"] == tag for media in found) == expected, found
+    assert any(media["tag"] == "video" for media in found)
     assert all(media["ok"] for media in found), found
 
 

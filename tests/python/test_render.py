@@ -8,8 +8,9 @@ import signal
 import pytest
 
 import material
-from conversation import Cell, Conversation
+from conversation import Conversation
 from engine import Engine
+from refusal import refused
 
 GOOD = "%render --portrait face.png --speech hello.flac --preset draft"
 LONG = "%render --portrait face.png --speech a-minute.wav --preset fine"
@@ -20,19 +21,6 @@ def studio(kernel: Conversation) -> Conversation:
     """The file's kernel, with good and bad pictures and clips in its folder."""
     material.lay_out(kernel.cwd)
     return kernel
-
-
-def refused(cell: Cell) -> str:
-    """The error of a cell that was refused the way every refusal must look; returns it."""
-    assert cell.reply["status"] == "error", f"it was taken:\n{cell.shown}"
-    error = cell.error
-    lines = [line.strip() for line in error.splitlines()]
-    assert sum("help:" in line for line in lines) == 1, f"one way out is told:\n{error}"
-    sentence = lines[0]
-    assert len(sentence) > 20 and len(sentence) < 300, error
-    for word in ("panicked", "unwrap", "Os {", "Error(", "Io(", "src/", "None"):
-        assert word not in error, error
-    return error
 
 
 @pytest.mark.parametrize(

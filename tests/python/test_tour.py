@@ -1,6 +1,6 @@
 """The tour notebook through `spinbot run`, and what the runner does with notebooks that go wrong.
 
-The executed tour is left in `$SPINBOT_TOUR` for the browsers (test_browser.py, test_lab.py).
+The executed tour is left in `$SPINBOT_HOME` for the browsers (test_browser.py, test_lab.py).
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import subprocess
 import nbformat
 import pytest
 
-from conftest import ROOT
-from play_check import outputs
-from tour import executed_tour
+from executed import TOUR, executed, well_executed
 
 PATIENCE = 900
 
@@ -37,19 +35,7 @@ def notebook(path: pathlib.Path, *cells: str | tuple[str, str]) -> pathlib.Path:
 
 
 def test_the_tour_runs_and_ends_with_a_video(warm):
-    tour = executed_tour()
-    book = nbformat.read(tour, as_version=4)
-    nbformat.validate(book)
-    code = [cell for cell in book.cells if cell.cell_type == "code" and cell.source.strip()]
-    assert len(code) >= 3 and all(cell.execution_count for cell in code)
-    assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
-    bundles = list(outputs(tour))
-    videos = [html for b in bundles if "<video" in (html := b.get("text/html", ""))]
-    assert videos, "no video in the executed tour"
-    assert all(len(html) < 2_000_000 for html in videos)
-    assert all(b.get("text/plain") for b in bundles if b), "every output has its plain text"
-    original = nbformat.read(ROOT / "notebooks" / "tour.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in original.cells), "the tour itself is committed without outputs"
+    well_executed(TOUR, executed(TOUR))
 
 
 def test_a_notebook_that_fails_stops_there_says_why_and_exits_with_an_error(warm, spinbot, tmp_path):

@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     browsers: bool,
 }
 
-/// Cheap ones first; the tour comes before the browsers, which look at what it made.
+/// Cheap ones first; the tutorials come before the browsers, which look at what they made.
 pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "rust",
@@ -66,19 +66,27 @@ pub(crate) const STAGES: &[Stage] = &[
         browsers: false,
     },
     Stage {
+        name: "voice",
+        about: "%speak, %listen, %clone_voice and what they refuse; the voice notebook through `spinbot run`",
+        cargo: None,
+        python: &["test_voice.py"],
+        models: true,
+        browsers: false,
+    },
+    Stage {
         name: "browser",
-        about: "the tour's video played in headless Chromium and Firefox",
+        about: "the tutorials' sound and video played in headless Chromium and Firefox",
         cargo: None,
         python: &["test_browser.py"],
-        models: false,
+        models: true,
         browsers: true,
     },
     Stage {
         name: "lab",
-        about: "the tour in a real JupyterLab: untrusted, trusted, run live",
+        about: "the tutorials in a real JupyterLab: untrusted, trusted, the tour run live",
         cargo: None,
         python: &["test_lab.py"],
-        models: false,
+        models: true,
         browsers: true,
     },
 ];
