@@ -21,6 +21,8 @@ import time
 from collections import defaultdict
 from typing import Any
 
+import psutil
+
 import material
 from conversation import WARMING, Conversation
 from engine import Engine
@@ -51,6 +53,7 @@ ROWS = {
     "quality": "DNSMOS OVRL",
     "first": "right speaker first",
     "seconds": "wall seconds",
+    "processor": "processor seconds",
     "megabytes": "peak MB of the worker",
     "own_ge2e": "GE2E, SpinBot's own figure",
     "own_second": "second encoder, own",
@@ -98,6 +101,12 @@ def peak_megabytes(engine: Engine) -> float:
     assert peak, "the kernel tells the peak of every process"
     (process / "clear_refs").write_text("5")
     return int(peak[1]) / 1000
+
+
+def processor_seconds(engine: Engine) -> float:
+    """What the worker has computed so far; 0 when there is none."""
+    pid = engine.status()["worker_pid"] if engine.socket.exists() else None
+    return sum(psutil.Process(pid).cpu_times()[:2]) if pid else 0.0
 
 
 def spoken(kernel: Conversation, engine: Engine, voice: str) -> list[pathlib.Path]:
@@ -149,9 +158,11 @@ class Bench:
         for kind in KINDS[1:] if finetune else KINDS[1:2]:
             profile = re.sub(r"\W", "_", f"{kind}_of_{name}")
             options = "--finetune" if kind == "finetune" else ""
+            before = processor_seconds(self.engine)
             seconds = run(
                 self.kernel, f'%clone_voice {clips} --consent "a public recording" --as {profile} {options}'
             )
+            processor = processor_seconds(self.engine) - before
             megabytes = peak_megabytes(self.engine)
             own = record_of(self.engine.home / "voices" / f"{profile}.safetensors")["scores"]
             last = [stage for stage in own["stages"] if stage["kept"]][-1]
@@ -160,6 +171,7 @@ class Bench:
                 out["stock"] = self.judged(name, own["base"])
             out[kind] = self.judged(name, profile) | {
                 "seconds": seconds,
+                "processor": processor,
                 "megabytes": megabytes,
                 "own_ge2e": own["ge2e"]["clone"],
                 "own_second": own["dvector"]["clone"],
