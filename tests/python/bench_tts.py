@@ -148,7 +148,9 @@ def least(into: dict[str, float], values: dict[str, float]) -> None:
         into[name] = min(value, into.get(name, value))
 
 
-def measure(args: argparse.Namespace, home: pathlib.Path, folder: pathlib.Path, peer: Peer, threads: int) -> dict[str, Any]:
+def measure(
+    args: argparse.Namespace, home: pathlib.Path, folder: pathlib.Path, peer: Peer, threads: int
+) -> dict[str, Any]:
     """Everything with so many threads."""
     told = stages_of(args.program, threads, "speak", "1")
     sentences = told["sentences"]
@@ -215,8 +217,8 @@ def show(out: dict[str, Any]) -> None:
     print(f"  wall time by onnxruntime's: {ratio:.3f} <= 1: {holds[ratio <= 1]}", end="")
     print(f" (processor time of the stages: {sum(processors) / theirs['processor']:.3f})")
     print(f"  same excitation, signal to noise against onnxruntime: {out['decibels']:.1f} dB")
-    print(f"  first sound, warm: {ours['first']:.2f} s in the step <= {FIRST}: {holds[ours['first'] <= FIRST]}; ", end="")
-    print(f"{ours['heard']:.2f} s in the notebook, {out['cold_heard']:.2f} s the first time")
+    print(f"  first sound, warm: {ours['first']:.2f} s in the step <= {FIRST}: {holds[ours['first'] <= FIRST]}", end="")
+    print(f"; {ours['heard']:.2f} s in the notebook, {out['cold_heard']:.2f} s the first time")
     print(f"  peak memory of the worker: {out['megabytes']:.0f} MB <= {MEMORY}: {holds[out['megabytes'] <= MEMORY]}")
     for what in ("style", "adapters"):
         times = ", ".join(f"{name} {wall:.3f} s ({cpu:.3f})" for name, (wall, cpu) in out["learning"][what])

@@ -23,7 +23,6 @@ from typing import Any
 
 import psutil
 
-import material
 from conversation import WARMING, Conversation
 from engine import Engine
 from judges import Judges
@@ -42,6 +41,8 @@ SENTENCES = [
     "I cannot run that cell because the variable is not defined yet.",
     "The kernel restarted and your notebook has unsaved changes.",
 ]
+# The tutorial's own recordings.
+CLIPS = pathlib.Path(__file__).resolve().parent.parent.parent / "notebooks" / "media" / "voices"
 # Most recordings given to the cloning.
 GIVEN = 5
 PATIENCE = 1800.0
@@ -159,9 +160,7 @@ class Bench:
             profile = re.sub(r"\W", "_", f"{kind}_of_{name}")
             options = "--finetune" if kind == "finetune" else ""
             before = processor_seconds(self.engine)
-            seconds = run(
-                self.kernel, f'%clone_voice {clips} --consent "a public recording" --as {profile} {options}'
-            )
+            seconds = run(self.kernel, f'%clone_voice {clips} --consent "a public recording" --as {profile} {options}')
             processor = processor_seconds(self.engine) - before
             megabytes = peak_megabytes(self.engine)
             own = record_of(self.engine.home / "voices" / f"{profile}.safetensors")["scores"]
@@ -253,7 +252,11 @@ def print_means(results: dict[str, dict[str, Any]], alone: bool) -> dict[str, An
             say(kind, f"{ROWS[row]} {shown(value)} {sign} {bar}", value >= bar if sign == ">=" else value <= bar)
         least = means["stock"]["quality"] - QUALITY_LOST
         quality = means[kind]["quality"]
-        say(kind, f"{ROWS['quality']} {quality:.3f} >= {least:.3f}, the stock voices' less {QUALITY_LOST}", quality >= least)
+        say(
+            kind,
+            f"{ROWS['quality']} {quality:.3f} >= {least:.3f}, the stock voices' less {QUALITY_LOST}",
+            quality >= least,
+        )
         if alone:
             print(f"  {kind:10}right speaker first: only one speaker, nothing to tell apart")
         else:
@@ -270,7 +273,7 @@ def print_means(results: dict[str, dict[str, Any]], alone: bool) -> dict[str, An
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voices", type=pathlib.Path, default=material.FIXTURES / "voices")
+    parser.add_argument("--voices", type=pathlib.Path, default=CLIPS)
     parser.add_argument("--speakers", nargs="+", help="only these; all are still told apart")
     parser.add_argument("--no-finetune", action="store_true", help="leave the adapters out")
     parser.add_argument("--json", type=pathlib.Path, help="also write everything to this file")
