@@ -72,8 +72,8 @@ WHOLE = {"F0", "N"}
 STRIDE = 53
 
 
-def without_quantisation(model):
-    """The model with f32 products in place of integer ones; only what the taps need is kept."""
+def without_quantisation(model, outputs):
+    """The model with f32 products in place of integer ones; only what these outputs need is kept."""
     graph = model.graph
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     maker = {output: node for node in graph.node for output in node.output}
@@ -131,8 +131,8 @@ def without_quantisation(model):
     graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in new.items())
     keep = [node for node in graph.node if id(node) not in dropped]
     del graph.output[:]
-    graph.output.extend(onnx.helper.make_tensor_value_info(t, onnx.TensorProto.FLOAT, None) for t in TAPS.values())
-    needed = set(TAPS.values())
+    graph.output.extend(onnx.helper.make_tensor_value_info(t, onnx.TensorProto.FLOAT, None) for t in outputs)
+    needed = set(outputs)
     while True:
         nodes = [node for node in keep if needed & set(node.output)]
         more = needed | {name for node in nodes for name in node.input}
@@ -148,7 +148,7 @@ def without_quantisation(model):
 
 
 def main(path, voices, out):
-    model = without_quantisation(onnx.load(path))
+    model = without_quantisation(onnx.load(path), list(TAPS.values()))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

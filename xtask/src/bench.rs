@@ -6,25 +6,46 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Every benchmark and the script that measures it.
-const BENCHES: &[(&str, &str)] = &[("kernel", "bench_kernel.py"), ("render", "bench_render.py")];
+/// A benchmark.
+struct Bench {
+    name: &'static str,
+    /// What measures it, in `tests/python`.
+    script: &'static str,
+    /// Whether it needs the packages of `tests/requirements-bench.txt`: peers and judges.
+    peers: bool,
+    /// The example of `spinbot-models` it runs.
+    example: Option<&'static str>,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench { name: "kernel", script: "bench_kernel.py", peers: false, example: None },
+    Bench { name: "render", script: "bench_render.py", peers: false, example: None },
+    Bench { name: "tts", script: "bench_tts.py", peers: true, example: Some("speech_stages") },
+    Bench { name: "voice", script: "bench_voice.py", peers: true, example: None },
+];
 
 /// Fetches and builds the peer the kernel is measured beside; some 15 minutes of one core.
 const WITH_PEER: &str = "--with-evcxr-jupyter";
 
 pub(crate) fn bench(words: &[&str]) -> Result<bool> {
-    let known: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
+    let known = BENCHES.iter().map(|bench| bench.name).collect::<Vec<_>>().join(", ");
     let Some((name, options)) = words.split_first() else {
-        bail!("name a benchmark: {}", known.join(" or "));
+        bail!("name a benchmark: {known}");
     };
-    let Some((_, script)) = BENCHES.iter().find(|(known, _)| known == name) else {
-        bail!("there is no benchmark `{name}`; there are {}", known.join(" and "));
+    let Some(bench) = BENCHES.iter().find(|bench| bench.name == *name) else {
+        bail!("there is no benchmark `{name}`; there are {known}");
     };
-    let places = Places::find()?;
-    if !options.contains(&"--no-build") {
+    let mut places = Places::find()?;
+    let build = !options.contains(&"--no-build");
+    if build {
         setup::build(&places)?;
     }
-    setup::python(&places)?;
+    if bench.peers {
+        places.venv = places.target.join("venv-bench");
+        setup::bench_python(&places)?;
+    } else {
+        setup::python(&places)?;
+    }
     setup::kernelspec(&places)?;
     setup::models(&places)?;
     let peer = peer(&places, options.contains(&WITH_PEER))?;
@@ -32,7 +53,13 @@ pub(crate) fn bench(words: &[&str]) -> Result<bool> {
     let sandbox = Sandbox::new(&places)?;
     let folder = places.root.join("tests/python");
     let mut command = Command::new(places.python());
-    command.arg(folder.join(script)).current_dir(&places.root);
+    command.arg(folder.join(bench.script)).current_dir(&places.root);
+    if let Some(example) = bench.example {
+        if build {
+            setup::build_example(&places, "spinbot-models", example)?;
+        }
+        command.arg("--program").arg(places.target.join("release/examples").join(example));
+    }
     command.args(options.iter().filter(|option| ![WITH_PEER, "--no-build"].contains(option)));
     command
         .env("SPINBOT_BIN", &places.spinbot)

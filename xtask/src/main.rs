@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask test [--no-build] [STAGE]...   build, set up and test; without a STAGE, all of them
-       cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render
+       cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render, tts, voice
        cargo xtask setup                          only build and set up
 
 stages, in this order:";

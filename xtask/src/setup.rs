@@ -72,21 +72,44 @@ pub(crate) fn build(places: &Places) -> Result<()> {
     run(&mut places.cargo("build"))
 }
 
-/// Makes the virtual environment, or leaves the one there alone when its requirements have not changed.
+/// The examples of a package that benchmarks run.
+pub(crate) fn build_example(places: &Places, package: &str, example: &str) -> Result<()> {
+    say(&format!("building {example}"));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&places.root).args(["build", "--release", "--package", package, "--example", example]);
+    run(&mut cargo)
+}
+
+/// The tests' virtual environment.
 pub(crate) fn python(places: &Places) -> Result<()> {
-    let requirements = places.root.join("tests/requirements.txt");
-    let wanted =
-        std::fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
+    environment(places, "tests/requirements.txt", "some 90 packages", &[])
+}
+
+/// The virtual environment of benchmarks that measure beside peers or ask judges.
+pub(crate) fn bench_python(places: &Places) -> Result<()> {
+    // The list is whole. One package asks for another that has to be compiled, where this one has it compiled.
+    environment(
+        places,
+        "tests/requirements-bench.txt",
+        "PyTorch, onnxruntime and more; some 4 GB",
+        &["--no-deps"],
+    )
+}
+
+/// Makes a virtual environment, or leaves the one there alone when its requirements have not changed.
+fn environment(places: &Places, requirements: &str, what: &str, options: &[&str]) -> Result<()> {
+    let file = places.root.join(requirements);
+    let wanted = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let stamp = places.venv.join("requirements.installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    say(&format!("making {} (some 90 packages of tests/requirements.txt)", places.venv.display()));
+    say(&format!("making {} ({what}, of {requirements})", places.venv.display()));
     let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
     run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&places.venv))
         .context("the tests need Python 3.11 or later with venv (Debian: apt-get install python3-venv)")?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-    run(Command::new(places.python()).args(pip).arg(&requirements))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(places.python()).args(pip).args(options).arg("-r").arg(&file))?;
     std::fs::write(stamp, wanted)?;
     Ok(())
 }

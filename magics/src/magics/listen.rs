@@ -27,7 +27,7 @@ impl Magic for Listen {
 
     fn details(&self) -> &'static str {
         "Speech recognition (English), DNSMOS for the quality, and two speaker encoders to compare it with the stock \
-         voices; all on this machine. Leaves a Rust variable of type `spinbot::Heard`. The same in Rust: \
+         voices, and with the speakers of your own profiles (`--like NAME`); all on this machine. Leaves a Rust variable of type `spinbot::Heard`. The same in Rust: \
          `spinbot::listen(\"hello.wav\").run()?`."
     }
 
@@ -38,10 +38,7 @@ impl Magic for Listen {
     fn examples(&self) -> &'static [Example] {
         &[
             Example { cell: "%listen hello.wav", about: "Hear a recording; `heard` holds what was found." },
-            Example {
-                cell: "%listen hello.wav --like me --as before",
-                about: "Compare it with the profile `me` too; `before` holds what was found.",
-            },
+            Example { cell: "%listen hello.wav --as before", about: "The same, as `before`." },
         ]
     }
 

@@ -58,7 +58,7 @@ fn noise_is_warned_of_and_taken_out_where_asked() {
     let chain = Chain::new("noisy_clip");
     let voice = heard(&reading(3));
     let noisy = Clip::new(
-        voice.samples.iter().zip(noise(voice.samples.len())).map(|(a, b)| a + 0.02 * b).collect(),
+        voice.samples.iter().zip(noise(voice.samples.len())).map(|(a, b)| a + 0.025 * b).collect(),
         voice.rate,
     );
     std::fs::write(chain.path("noisy.wav"), wav_bytes(&noisy)).unwrap();
