@@ -90,6 +90,13 @@ class Trainer:
     def state(self) -> dict:
         return {"weights": {n: p.detach() for n, p in self.named.items()}, "ema": self.ema, "muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
 
+    def start_from(self, weights: dict):
+        """Begins at the weights of another run, with fresh optimiser state."""
+        with torch.no_grad():
+            for name, p in self.named.items():
+                p.copy_(weights[name])
+                self.ema[name].copy_(weights[name])
+
     def load(self, state: dict):
         with torch.no_grad():
             for name, p in self.named.items():

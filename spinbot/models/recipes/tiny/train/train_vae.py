@@ -25,11 +25,12 @@ def arguments() -> argparse.Namespace:
     p.add_argument("portraits", type=Path)
     p.add_argument("run", type=Path)
     p.add_argument("--steps", type=int, default=12000)
-    p.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 128])
+    p.add_argument("--channels", type=int, nargs="+", default=[32, 48, 96, 128])
     p.add_argument("--groups", type=int, default=1)
     p.add_argument("--batch", type=int, default=12, help="crops of 64 pixels; whole pictures come in a quarter of that")
     p.add_argument("--lr", type=float, default=1.5e-3)
     p.add_argument("--probe", type=Path, help="a folder of other pictures, scored but never trained on")
+    p.add_argument("--start", type=Path, help="checkpoint.pt of an earlier run whose averaged weights are the start (a longer run, a changed plan)")
     p.add_argument("--threads", type=int, default=1)
     return p.parse_args()
 
@@ -55,6 +56,8 @@ def main():
     if (state := run.restore()) is not None:
         step = state["step"]
         trainer.load(state["trainer"])
+    elif o.start:
+        trainer.start_from(torch.load(o.start, weights_only=True)["trainer"]["ema"])
 
     def evaluate():
         trainer.swap()
@@ -66,7 +69,7 @@ def main():
             values |= {f"probe_{k}": v for k, v in score(z, probe).items()}
             rows += [probe[:16], z[:16]] if len(probe) >= 16 else []
         trainer.swap()
-        save_grid(o.run / f"recon_{step:06d}.png", rows)
+        save_grid(o.run / f"recon_{step:06d}.png", [row for row in rows if len(row)])
         run.log(step=step, **values)
 
     started, first = time.process_time(), step
