@@ -1,4 +1,4 @@
-"""Captions from attributes: synonyms, changing order, parts left out; and prompts whose answers are known, for the attribute check.
+"""Captions from attributes: synonyms, changing order, parts left out.
 
 A caption names only what the picture shows, never more. Word order varies because users' prompts do."""
 
@@ -91,8 +91,3 @@ def caption(a: dict, rng: random.Random, keep: float = 0.75) -> str:
     head = c([f"{style} portrait of {subject}", f"a {style} portrait of {subject}", f"{style} picture of {subject}", f"{subject}, {style}" if style else subject, f"{style} {subject.split(' ', 1)[-1]}"])
     text = head + c([", ", " with ", ", "]) + ", ".join(words) if words else head
     return re.sub(r"\ba (?=[aeiou])", "an ", " ".join(text.split()).strip(", "))
-
-
-# Prompts with one thing to check each: (prompt, what it should show). Background colours first, which is where the trial failed.
-CHECKS = [(f"portrait of a person, {c} background", ("bg", c)) for c in ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "white", "black")]
-CHECKS += [(f"portrait of a person, a {c} t-shirt, white background", ("clothes", c)) for c in ("red", "yellow", "green", "blue", "purple", "black")]

@@ -72,8 +72,9 @@ def main():
         save_grid(o.run / f"recon_{step:06d}.png", [row for row in rows if len(row)])
         run.log(step=step, **values)
 
-    started, first = time.process_time(), step
+    spent, first = 0.0, step
     while step < o.steps and not run.stopping:
+        begun = time.process_time()
         whole = step >= FULL_FROM * o.steps
         x = data.crops(SEED, step, *((max(1, o.batch // 4), 128) if whole else (o.batch, 64))).contiguous(memory_format=torch.channels_last)
         torch.manual_seed(SEED * 1_000_003 + step)
@@ -85,9 +86,9 @@ def main():
         (reconstruction + KL_WEIGHT * kl).backward()
         norm = trainer.step(step)
         step += 1
+        spent += time.process_time() - begun
         if step % LOG_EVERY == 0:
-            rate = (time.process_time() - started) / (step - first)
-            run.log(step=step, loss=round(reconstruction.item(), 5), kl=round(kl.item(), 3), norm=round(norm, 3), seconds=round(rate, 4))
+            run.log(step=step, loss=round(reconstruction.item(), 5), kl=round(kl.item(), 3), norm=round(norm, 3), seconds=round(spent / (step - first), 4))
         if step % EVALUATE_EVERY == 0 or step in (250, 500, o.steps):
             evaluate()
         if run.due():
