@@ -10,6 +10,7 @@ export OMP_NUM_THREADS=$threads
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 
+# A run that was stopped ends with code 143, which ends this script too (set -e).
 # bash runs a trap only when its child has ended: hand the signal on and wait for the child's checkpoint.
 step() {
   "$@" &

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 CHECKPOINT_SECONDS = 120
+STOPPED = 143  # exit code of a run that was stopped and can go on: what a shell gives for SIGTERM
 
 
 class Run:

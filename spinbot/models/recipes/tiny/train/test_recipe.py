@@ -12,6 +12,7 @@ from autoencoder import build, normalize_latents, reconstruct
 from captions import caption, parts
 from optimizer import orthogonalize
 from portraits import Portraits
+from run import STOPPED
 
 PORTRAITS = Path(sys.argv[1])
 
@@ -22,7 +23,8 @@ def resuming_changes_nothing():
     code = "import signal, os, sys, train_vae as t; t.HELDOUT, t.LOG_EVERY = 2, 1; stop = int(sys.argv.pop(1)); t.reconstruction_loss = (lambda f, n=[0]: lambda y, x: (n.__setitem__(0, n[0] + 1), os.kill(os.getpid(), signal.SIGTERM) if n[0] == stop else None, f(y, x))[2])(t.reconstruction_loss); t.main()"
     with tempfile.TemporaryDirectory() as scratch:
         def go(name: str, stop: int):
-            subprocess.run([sys.executable, "-c", code, str(stop), str(PORTRAITS), f"{scratch}/{name}", "--steps", "6", "--channels", "16", "16", "32", "32", "--batch", "4"], cwd=here, check=True)
+            done = subprocess.run([sys.executable, "-c", code, str(stop), str(PORTRAITS), f"{scratch}/{name}", "--steps", "6", "--channels", "16", "16", "32", "32", "--batch", "4"], cwd=here)
+            assert done.returncode == (STOPPED if stop else 0), done.returncode
         go("once", 0)
         go("twice", 3)
         middle = torch.load(f"{scratch}/twice/checkpoint.pt", weights_only=True)

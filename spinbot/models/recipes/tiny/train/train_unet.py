@@ -22,7 +22,7 @@ from captions import caption
 from latents import AttributeProbe, cached
 from optimizer import Trainer
 from portraits import Portraits, load_attributes
-from run import Run
+from run import STOPPED, Run
 
 SEED, DROP_CAPTION = 1, 0.1
 LOG_EVERY, EVALUATE_EVERY = 50, 1500
@@ -163,6 +163,8 @@ def main():
             run.save(step, {"best": best, "trainer": trainer.state()})
     run.save(step, {"best": best, "trainer": trainer.state()})
     run.close()
+    if step < steps:
+        raise SystemExit(STOPPED)
 
 
 def _latent(shards: list[np.ndarray], starts: np.ndarray, index: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL import Image
 from autoencoder import build, normalize_latents, reconstruct, reconstruction_loss, save_grid, score
 from optimizer import Trainer
 from portraits import Portraits, load_pictures, to_tensor
-from run import Run
+from run import STOPPED, Run
 
 SEED, KL_WEIGHT = 1, 1e-4
 EVALUATE_EVERY, LOG_EVERY, HELDOUT = 1000, 50, 96
@@ -100,6 +100,8 @@ def main():
         normalize_latents(vae, to_tensor(np.stack([data[int(i)] for i in rng.choice(len(data), 512, replace=False)])))
         vae.save_pretrained(o.run / "vae")
     run.close()
+    if step < o.steps:
+        raise SystemExit(STOPPED)
 
 
 if __name__ == "__main__":
