@@ -1,0 +1,114 @@
+// Portraits assembled from published parts whose licences allow it (see README.md): Lorelei, Open Peeps, Notionists, faces.js.
+// Only what the parts are known to show goes into the attributes; what a library draws unpredictably is not claimed.
+import { createAvatar } from '@dicebear/core';
+import * as lorelei from '@dicebear/lorelei';
+import * as notionists from '@dicebear/notionists';
+import * as peeps from '@dicebear/open-peeps';
+import { faceToSvgString, generate } from 'facesjs';
+import { background } from './background.mjs';
+import { COLORS, HAIR, SKIN, freeColor, shapes, skinName, tone } from './palette.mjs';
+
+const one = (color) => [color.slice(1)];
+
+/** Nests a square avatar SVG, `scale` pictures wide, its centre `dy` below the picture's, with a small pose jitter. */
+function nested(r, svg, scale, dy) {
+  const k = 128 * scale;
+  const inner = svg.replace(/<metadata[\s\S]*?<\/metadata>/, '').replace('<svg ', `<svg x="${-k / 2}" y="${-k / 2}" width="${k}" height="${k}" `);
+  return `<g transform="translate(${64 + r.range(-3, 3)} ${64 + dy + r.range(-3, 3)}) rotate(${r.range(-4, 4)}) scale(${r.range(0.92, 1.05)})">${inner}</g>`;
+}
+
+const PEEP_FACES = {
+  smiling: ['smile', 'smileBig', 'cute', 'lovingGrin1', 'lovingGrin2', 'cheeky', 'calm'], laughing: ['smileLOL', 'smileTeethGap', 'eatingHappy'], angry: ['rage', 'veryAngry', 'angryWithFang', 'driven'],
+  sad: ['concerned', 'solemn', 'tired'], surprised: ['fear', 'concernedFear', 'hectic', 'awe'], neutral: ['serious', 'blank', 'contempt', 'suspicious'], talking: ['explaining'],
+};
+const PEEP_HEADS = {
+  afro: ['afro', 'longAfro'], bun: ['bun', 'bun2', 'buns', 'bantuKnots'], bald: ['noHair1', 'noHair2', 'noHair3'], short: ['short1', 'short2', 'short3', 'short4', 'short5', 'shaved1', 'shaved2', 'shaved3', 'pomp', 'flatTop'],
+  long: ['long', 'longBangs', 'medium1', 'medium2', 'medium3', 'mediumStraight'], curly: ['longCurly', 'twists', 'twists2', 'cornrows'], mohawk: ['mohawk', 'mohawk2'], bangs: ['bangs', 'bangs2', 'mediumBangs', 'mediumBangs2', 'mediumBangs3'],
+};
+const PEEP_BEARDS = { none: [], 'full beard': ['full', 'full2', 'full3'], moustache: ['moustache1', 'moustache2', 'moustache4', 'moustache7'], goatee: ['goatee1', 'goatee2'] };
+
+/** Open Peeps: bold hand-drawn outlines; most hair is black whatever colour is asked for, so no hair colour is claimed. */
+function sketch(r) {
+  const a = { style: 'sketch', kind: 'person', skin: skinName(r), clothes: freeColor(r, 'black'), wear: 'shirt', mouth: r.pick(Object.keys(PEEP_FACES)), hair: r.pick(Object.keys(PEEP_HEADS)) };
+  a.glasses = r.weighted({ none: 3, 'round glasses': 1, sunglasses: 0.7 });
+  a.beard = r.weighted({ none: 5, 'full beard': 1, moustache: 1, goatee: 0.5 });
+  const svg = createAvatar(peeps, {
+    seed: String(r.next()), skinColor: one(tone(r, SKIN[a.skin])), clothingColor: one(tone(r, COLORS[a.clothes])), headContrastColor: one(tone(r, HAIR[r.pick(Object.keys(HAIR))])),
+    head: [r.pick(PEEP_HEADS[a.hair])], face: [r.pick(PEEP_FACES[a.mouth])], accessories: a.glasses === 'sunglasses' ? ['sunglasses', 'sunglasses2'] : ['glasses', 'glasses2', 'glasses3'],
+    accessoriesProbability: a.glasses === 'none' ? 0 : 100, maskProbability: 0, facialHair: PEEP_BEARDS[a.beard], facialHairProbability: a.beard === 'none' ? 0 : 100,
+  }).toString();
+  const [bg, where] = background(r, a.clothes, 'black');
+  return [{ ...a, ...where }, bg + nested(r, svg, 1.0, 4)];
+}
+
+/** Lorelei: fine ink faces without clothes; the shoulders under them are ours, so that clothes are never missing. */
+function ink(r) {
+  const a = { style: 'ink drawing', kind: 'person', skin: skinName(r), hair_color: r.pick(Object.keys(HAIR)), mouth: r.chance(0.65) ? 'smiling' : 'sad' };
+  a.clothes = freeColor(r, a.hair_color, a.skin);
+  a.wear = 'shirt';
+  a.glasses = r.chance(0.3) ? 'round glasses' : 'none';
+  a.beard = r.chance(0.12) ? 'full beard' : 'none';
+  if (r.chance(0.15)) a.accessory = 'earrings';
+  const mouths = lorelei.schema.properties.mouth.items.enum.filter((m) => m.startsWith(a.mouth === 'sad' ? 'sad' : 'happy'));
+  const svg = createAvatar(lorelei, {
+    seed: String(r.next()), skinColor: one(tone(r, SKIN[a.skin])), hairColor: one(tone(r, HAIR[a.hair_color])), mouth: mouths, glassesProbability: a.glasses === 'none' ? 0 : 100,
+    beardProbability: a.beard === 'none' ? 0 : 100, earringsProbability: a.accessory ? 100 : 0, frecklesProbability: 5, hairAccessoriesProbability: 0,
+  }).toString();
+  const s = shapes('stroke="#000000" stroke-width="1.6"');
+  const [bg, where] = background(r, a.hair_color, a.clothes);
+  const shoulders = s.path('M18 150 V124 Q22 106 48 103 Q66 112 82 103 Q108 106 110 124 V150Z', tone(r, COLORS[a.clothes]));
+  return [{ ...a, ...where }, bg + shoulders + nested(r, svg, 0.92, -2)];
+}
+
+/** Notionists: black and white brush drawings; colour only behind them. */
+function brush(r) {
+  const a = { style: 'black and white drawing', kind: 'person', glasses: r.chance(0.3) ? 'glasses' : 'none', beard: r.chance(0.2) ? 'beard' : 'none' };
+  const svg = createAvatar(notionists, { seed: String(r.next()), glassesProbability: a.glasses === 'none' ? 0 : 100, beardProbability: a.beard === 'none' ? 0 : 100, gestureProbability: 0, hair: notionists.schema.properties.hair.items.enum.filter((h) => h !== 'hat') }).toString();
+  const [bg, where] = background(r, 'black', 'white');
+  return [{ ...a, ...where }, bg + nested(r, svg, 1.0, 2)];
+}
+
+const FACES_HAIR = {
+  afro: ['afro', 'afro2'], bald: ['bald'], curly: ['curly', 'curly2', 'curly3'], spiky: ['spike', 'spike2', 'spike3', 'spike4'], short: ['short', 'short2', 'short3', 'crop', 'crop-fade', 'short-fade'], long: ['longHair'],
+  mohawk: ['faux-hawk', 'fauxhawk-fade'], 'side part': ['parted', 'middle-part'],
+};
+const FACES_BEARD = { none: ['none'], 'full beard': ['beard1', 'beard2', 'beard3', 'beard4', 'beard5', 'beard6'], moustache: ['mustache1', 'mustache-thin'], goatee: ['goatee1', 'goatee2', 'goatee3', 'fullgoatee', 'fullgoatee2'] };
+const FACES_MOUTH = { smiling: ['smile', 'smile2', 'smile3', 'smile4', 'smile-closed'], neutral: ['straight', 'closed'], angry: ['angry'] };
+
+/** faces.js: shaded cartoon faces in team jerseys. It draws from Math.random, which is ours for the length of the call. */
+function athlete(r) {
+  const system = Math.random;
+  Math.random = () => r.next();
+  try {
+    const a = { style: 'shaded cartoon', kind: 'person', skin: r.pick(['pale', 'light', 'tan', 'brown', 'dark']), hair: r.pick(Object.keys(FACES_HAIR)), hair_color: r.pick(Object.keys(HAIR)), mouth: r.pick(Object.keys(FACES_MOUTH)) };
+    a.clothes = freeColor(r, a.hair_color);
+    a.wear = 'jersey';
+    a.beard = r.weighted({ none: 5, 'full beard': 1.3, moustache: 0.8, goatee: 1 });
+    a.glasses = r.chance(0.25) ? 'glasses' : 'none';
+    a.hat = r.weighted({ none: 6, cap: 1, headband: 1 });
+    const face = generate();
+    const shirt = tone(r, COLORS[a.clothes]);
+    face.teamColors = [shirt, tone(r, COLORS[freeColor(r, a.clothes)]), '#f4f4f4'];
+    if (a.hat !== 'none') a.hat_color = a.clothes;
+    face.body.color = tone(r, SKIN[a.skin]);
+    face.hair = { id: r.pick(FACES_HAIR[a.hair]), color: tone(r, HAIR[a.hair_color]), flip: r.chance(0.5) };
+    face.hairBg = { id: a.hair === 'long' ? 'longHair' : 'none' };
+    face.head.shave = 'rgba(0,0,0,0)';
+    face.facialHair = { id: r.pick(FACES_BEARD[a.beard]) };
+    face.mouth.id = r.pick(FACES_MOUTH[a.mouth]);
+    face.glasses = { id: a.glasses === 'none' ? 'none' : r.pick(['glasses1-primary', 'glasses2-black']) };
+    face.accessories = { id: { none: 'none', cap: r.pick(['hat', 'hat2', 'hat3']), headband: r.pick(['headband', 'headband-high']) }[a.hat] };
+    const svg = faceToSvgString(face).replace(/<svg[^>]*>/, '<svg x="15" y="-15" width="98" height="147" viewBox="0 0 400 600">');
+    const [bg, where] = background(r, a.clothes, a.hair_color);
+    return [{ ...a, ...where }, `${bg}<g transform="translate(${64 + r.range(-4, 4)} ${64 + r.range(-2, 3)}) rotate(${r.range(-4, 4)}) scale(${r.range(0.94, 1.06)}) translate(-64 -64)">${svg}</g>`];
+  } finally {
+    Math.random = system;
+  }
+}
+
+const DRAWINGS = { sketch, ink, brush, athlete };
+
+/** One portrait from published parts. Returns [attributes, SVG body]. */
+export function libraryPortrait(r) {
+  return DRAWINGS[r.weighted({ sketch: 3, ink: 3, brush: 1, athlete: 4 })](r);
+}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The embedded image model from nothing, or on from wherever it was stopped.  usage: pretrain.sh WORK_DIR [PYTHON]
+# What each step has finished is in WORK_DIR; SIGTERM ends at a checkpoint, the same command goes on from it. `cargo xtask pretrain` calls this.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=${1:?usage: pretrain.sh WORK_DIR [PYTHON]}
+python=${2:-python3}
+threads=${THREADS:-1}
+export OMP_NUM_THREADS=$threads
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+
+# A run that was stopped ends with code 143, which ends this script too (set -e).
+# bash runs a trap only when its child has ended: hand the signal on and wait for the child's checkpoint.
+step() {
+  "$@" &
+  child=$!
+  trap 'kill -TERM "$child"; wait "$child" || true; exit 143' TERM INT
+  wait "$child"
+  trap - TERM INT
+}
+
+[ -d "$here/node_modules" ] || (cd "$here" && npm ci --no-audit --no-fund)
+step node "$here/draw/generate.mjs" "$work/portraits" --shards "${SHARDS:-20}"
+[ -d "$work/vae/vae" ] || step "$python" "$here/train/train_vae.py" "$work/portraits" "$work/vae" --threads "$threads"
+[ -f "$work/vae_f16/config.json" ] || step "$python" "$here/train/export.py" vae "$work/vae" "$work/portraits" "$work/vae_f16"
+step "$python" "$here/train/train_unet.py" "$work/portraits" "$work/vae_f16" "$work/unet" --threads "$threads"
+step "$python" "$here/train/export.py" model "$work/vae_f16" "$work/unet" "$work/model"
+echo "the model is in $work/model"
