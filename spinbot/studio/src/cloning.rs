@@ -7,31 +7,36 @@
 //! | file | what |
 //! |---|---|
 //! | `parts` | parting the speech |
+//! | `hearing` | what is said in it, and whether it is one person's English |
 //! | `words` | sharing out a transcript over the parts |
-//! | `score` | what a voice is worth, and whether a stage is kept |
+//! | `score`, `stages` | what a voice is worth, whether a stage is kept, what is told of it |
+//! | `course` | how far all of it is, and the curve of the search |
 
+mod course;
+mod hearing;
 mod parts;
 mod score;
+mod stages;
 mod words;
 
 use crate::loaded;
 use crate::speaking::{Manner, Speaker};
 use crate::step::{Report, StepError, media_fault, model_fault};
+use course::{Course, Curve};
+use hearing::understand;
 use parts::{Parts, part};
 use score::{Prints, Score, heard, prints_of};
 use spinbot::Fault;
-use spinbot::voices::{
-    EncoderScale, Pitch as PitchHeard, PitchScores, Stage, StageScore, TranscriptSource, VoiceScores,
-};
+use spinbot::voices::{EncoderScale, Pitch as PitchHeard, PitchScores, Stage, TranscriptSource, VoiceScores};
 use spinbot_media::audio::Clip;
-use spinbot_media::plot::Curves;
 use spinbot_models::cloning::{
-    Adaptation, Inversion, Lesson, SOUND, StepReport, StockPrint, adapt, invert, lesson, moved, stock_prints,
+    Adaptation, Inversion, Lesson, SOUND, StockPrint, adapt, invert, lesson, moved, stock_prints,
     stock_prints_file, style_spread,
 };
 use spinbot_models::kokoro::voice::{STOCK, STYLE, StockVoice, StockVoices, VoicePack};
 use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, SpeakerPrints, Voice, vocab};
-use spinbot_models::listen::{Activity, Confidence, PitchRange, Transcript, Voiceprint, kokoro_grid, pitch};
+use spinbot_models::listen::{PitchRange, Voiceprint, kokoro_grid, pitch};
+use stages::Stages;
 use std::time::Instant;
 
 /// What is said while the style is searched: Harvard sentences (IEEE 1969), rich in sounds.
@@ -73,15 +78,9 @@ const GE2E_MARKS: (f64, f64) = (0.60, 0.92);
 const DVECTOR_MARKS: (f64, f64) = (0.305, 0.90);
 /// Longest sample that is kept for hearing, in seconds.
 const SAMPLE: f64 = 10.0;
-/// What likeness the speaker's pitch may cost.
-const PITCH_COST: f32 = 0.05;
-/// Steps between two drawings of the curve.
-const REDRAW: usize = 5;
 /// Progress that listening, scoring and hearing take, in steps of the search.
 const LISTENING: f64 = 6.0;
 const SCORING: f64 = 6.0;
-/// Parts at least this long, in seconds, say for themselves whether they are English.
-const JUDGED: f64 = 2.0;
 /// Longest recording a lesson is made of, in phonemes.
 const LONGEST_LESSON: usize = 400;
 
@@ -314,96 +313,6 @@ fn start(
     VoicePack::new(styles).map_err(model_fault)
 }
 
-/// What is said in all parts.
-struct Said {
-    whole: String,
-    reference: Vec<String>,
-    held_out: Vec<String>,
-    warnings: Vec<String>,
-}
-
-/// Hears the words of all parts, and refuses what is no single person's English.
-fn understand(
-    reference: &[Clip],
-    held_out: &[Clip],
-    wanted: &Wanted,
-    course: &mut Course,
-) -> Result<Said, StepError> {
-    let listener = loaded::listener()?;
-    let encoder = listener.encoder().map_err(model_fault)?;
-    let transcriber = listener.transcriber().map_err(model_fault)?;
-    let fault = |text: &str, help: &str| Fault::new(text).help(help).about("clip");
-    let all: Vec<&Clip> = reference.iter().chain(held_out).collect();
-    let mut speech = Vec::new();
-    let mut transcript = Transcript::default();
-    let mut texts = Vec::new();
-    let mut doubtful = false;
-    for clip in &all {
-        course.stopped()?;
-        let samples = heard(clip)?.samples;
-        speech.extend(Activity::of(&samples).speech_only(&samples));
-        let heard = transcriber.transcribe(&samples).map_err(model_fault)?;
-        // Over a whole recording a few sure words hide many doubtful ones.
-        doubtful |= heard.confidence() == Confidence::Doubtful && clip.seconds() >= JUDGED;
-        texts.push(heard.text());
-        transcript.segments.extend(heard.segments);
-    }
-    if speech.is_empty() {
-        return Err(fault("there is no speech in the recordings", "record two or three sentences").into());
-    }
-    if encoder.two_voices(&speech).map_err(model_fault)?.several() {
-        return Err(fault(
-            "more than one person seems to speak in the recordings",
-            "give clips of one person alone; a voice belongs to one",
-        )
-        .into());
-    }
-    let mut warnings = Vec::new();
-    let confidence = match transcript.confidence() {
-        Confidence::Clear if doubtful => Confidence::Doubtful,
-        whole => whole,
-    };
-    match (confidence, wanted.transcript) {
-        (Confidence::Clear, _) => {}
-        (Confidence::Nothing, _) => {
-            return Err(fault(
-                "no words were heard in the recordings: noise or music, perhaps",
-                "give clips in which a person speaks English clearly",
-            )
-            .into());
-        }
-        (Confidence::Doubtful, None) => {
-            return Err(fault(
-                "speech recognition was unsure of the words: another language than English, or too much noise",
-                "give clear English speech; if it is that, say what is said with --transcript",
-            )
-            .into());
-        }
-        (Confidence::Doubtful, Some(_)) => {
-            warnings
-                .push("speech recognition was unsure of the words; the transcript given was trusted".into());
-        }
-    }
-    if let Some(given) = wanted.transcript {
-        let errors = spinbot_models::listen::word_errors(given, &transcript.text());
-        if errors.rate() > 0.5 {
-            warnings.push(format!(
-                "the transcript differs from what was heard in {:.0}% of its words",
-                100.0 * errors.rate().min(1.0)
-            ));
-        }
-        texts = words::share_out(given, &texts);
-        texts.resize(all.len(), String::new());
-    }
-    let held_out = texts.split_off(reference.len().min(texts.len()));
-    let whole = match wanted.transcript {
-        Some(given) => given.trim().to_owned(),
-        None => transcript.text(),
-    };
-    course.report.log(&format!("heard: {whole}"));
-    Ok(Said { whole, reference: texts, held_out, warnings })
-}
-
 /// The speaker's pitch over some recordings.
 fn pitch_of(clips: &[Clip]) -> Result<Option<Pitch>, Fault> {
     let mut track = Vec::new();
@@ -471,140 +380,6 @@ fn sample_of(clips: &[Clip]) -> Clip {
     let first = clips.first().cloned().unwrap_or_else(|| Clip::silence(0.1, SAMPLE_RATE));
     let longest = (SAMPLE * f64::from(first.rate)) as usize;
     if first.samples.len() > longest { first.fitted(longest) } else { first }
-}
-
-/// The stages so far and what they are judged by.
-struct Stages {
-    held_out: Prints,
-    reference: Voiceprint,
-    all: Vec<StageScore>,
-}
-
-impl Stages {
-    /// The stock voice as it is, which is always kept.
-    fn first(&mut self, voice: &Voice) -> Result<Score, StepError> {
-        let started = Instant::now();
-        let score = Score::of(voice)?;
-        let why = "where the search starts".to_owned();
-        self.note(Stage::NearestStock, &score, true, why, 0, started);
-        Ok(score)
-    }
-
-    /// Judges the speaker's pitch: `nearer` is by how many semitones the voice came closer to it. Everyone hears that,
-    /// though the encoders hardly do: it is kept unless it costs likeness.
-    fn judge_pitch(&mut self, score: &Score, before: &Score, nearer: f32, started: Instant) -> bool {
-        let gain =
-            score.prints.ge2e.similarity(&self.reference) - before.prints.ge2e.similarity(&self.reference);
-        let kept = gain > -PITCH_COST;
-        let why = match kept {
-            true => format!("{nearer:.1} semitones nearer to the speaker, similarity {gain:+.2}"),
-            false => format!("similarity fell by {:.2}", -gain),
-        };
-        self.note(Stage::Pitch, score, kept, why, 0, started);
-        kept
-    }
-
-    /// Judges a stage and writes it down; whether it is kept.
-    fn judge(
-        &mut self,
-        stage: Stage,
-        score: &Score,
-        before: &Score,
-        base: &Score,
-        steps: usize,
-        started: Instant,
-    ) -> bool {
-        let (kept, why) = score.verdict(before, base, &self.reference);
-        // Of several tries of one stage the last tells how it ended.
-        self.all.retain(|other| other.stage != stage);
-        self.note(stage, score, kept, why, steps, started);
-        kept
-    }
-
-    fn note(&mut self, stage: Stage, score: &Score, kept: bool, why: String, steps: usize, started: Instant) {
-        self.all.push(StageScore {
-            stage,
-            kept,
-            why,
-            ge2e: f64::from(score.prints.ge2e.similarity(&self.held_out.ge2e)),
-            dvector: f64::from(score.prints.dvector.similarity(&self.held_out.dvector)),
-            word_error: score.word_error,
-            dnsmos: score.dnsmos,
-            steps: steps as u64,
-            seconds: started.elapsed().as_secs_f64(),
-        });
-    }
-}
-
-/// How far all of it is.
-struct Course<'a> {
-    report: &'a mut dyn Report,
-    done: f64,
-    total: f64,
-    cancelled: bool,
-}
-
-impl<'a> Course<'a> {
-    fn new(wanted: &Wanted, report: &'a mut dyn Report) -> Self {
-        let adapters = if wanted.finetune { ADAPT_STEPS as f64 + SCORING } else { 0.0 };
-        let total = LISTENING + 3.0 * SCORING + SEARCH_STEPS as f64 + adapters;
-        Course { report, done: 0.0, total, cancelled: false }
-    }
-
-    fn passed(&mut self, steps: f64) -> Result<(), StepError> {
-        self.done = (self.done + steps).min(self.total);
-        self.report.progress(self.done, self.total, "steps");
-        self.stopped()
-    }
-
-    /// An error when the user wants it to stop.
-    fn stopped(&mut self) -> Result<(), StepError> {
-        self.cancelled |= self.report.cancelled();
-        if self.cancelled { Err(StepError::Cancelled) } else { Ok(()) }
-    }
-
-    fn end(&mut self) {
-        self.report.progress(self.total, self.total, "steps");
-    }
-}
-
-/// Similarity by step, over both stages, drawn as it grows.
-struct Curve {
-    nearest: f64,
-    points: Vec<(f64, f64)>,
-}
-
-impl Curve {
-    fn new(nearest: f32) -> Self {
-        Curve { nearest: f64::from(nearest), points: Vec::new() }
-    }
-
-    /// Takes a step in; false when the user wants it to stop.
-    fn step(&mut self, step: StepReport, course: &mut Course) -> bool {
-        let at = self.points.last().map_or(0.0, |(at, _)| *at) + 1.0;
-        let similarity = f64::from(step.similarity);
-        self.points.push((at, similarity));
-        course.report.metric("similarity", at, similarity);
-        course.report.metric("loss", at, f64::from(step.loss));
-        if self.points.len() % REDRAW == 0 || step.done == step.total {
-            // A plot that cannot be drawn is not worth the search.
-            if let Ok(png) = self.png() {
-                course.report.preview("similarity", "image/png", &png);
-            }
-        }
-        course.passed(1.0).is_ok()
-    }
-
-    fn png(&self) -> spinbot_media::Result<Vec<u8>> {
-        let last = self.points.last().map_or(1.0, |(at, _)| *at).max(2.0);
-        let level = |value: f64| vec![(1.0, value), (last, value)];
-        Curves::new("How like the speaker it sounds, step by step")
-            .labels("step", "similarity (GE2E)")
-            .series("this clone, in crops of 1.7 s", self.points.clone())
-            .series("nearest stock voice", level(self.nearest))
-            .series("same speaker", level(GE2E_MARKS.1))
-            .png()
-    }
 }
 
 /// A fault of the media crate about the recordings.
