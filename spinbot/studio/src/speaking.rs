@@ -181,7 +181,7 @@ impl Spoken {
         for word in &sentence.words {
             let within = |place: &usize| word.phonemes.contains(place);
             let inside = || tokens.places.iter().enumerate().filter(|(_, place)| within(place));
-            let (Some((one, _)), Some((last, _))) = (inside().next(), inside().last()) else {
+            let (Some((one, _)), Some((last, _))) = (inside().next(), inside().next_back()) else {
                 // A word without sound is shown with the one before it, or waits for the next.
                 match self.timing.words.get_mut(first..).and_then(<[TimedWord]>::last_mut) {
                     Some(before) => before.text = format!("{} {}", before.text, word.text),

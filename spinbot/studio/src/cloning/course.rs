@@ -58,7 +58,7 @@ impl Curve {
         self.points.push((at, similarity));
         course.report.metric("similarity", at, similarity);
         course.report.metric("loss", at, f64::from(step.loss));
-        if self.points.len() % REDRAW == 0 || step.done == step.total {
+        if self.points.len().is_multiple_of(REDRAW) || step.done == step.total {
             // A plot that cannot be drawn is not worth the search.
             if let Ok(png) = self.png() {
                 course.report.preview("similarity", "image/png", &png);
