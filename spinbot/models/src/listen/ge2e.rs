@@ -29,8 +29,9 @@ const STEP: usize = 77;
 const COVERAGE: f64 = 0.75;
 /// Partials computed together; bounds the memory a long recording takes.
 const TOGETHER: usize = 32;
-/// Resemblyzer raises what is quieter than this (root mean square, relative to full scale) to it: -30 dB.
-const QUIET: f64 = 0.031_622_776_601_683_79;
+/// How loud speech is heard (root mean square, relative to full scale): -30 dB, to which Resemblyzer raises what is
+/// quieter.
+const LEVEL: f64 = 0.031_622_776_601_683_79;
 
 /// Hears who speaks: the same person's utterances lie close to each other, whatever they say.
 pub struct SpeakerEncoder {
@@ -71,7 +72,7 @@ impl SpeakerEncoder {
     }
 
     /// The voice of a whole utterance: the mean of its partials, at unit length. Exactly what Resemblyzer's
-    /// `embed_utterance` does; like there, volume and silences are the caller's ([`raise_quiet`],
+    /// `embed_utterance` does; like there, volume and silences are the caller's ([`level`],
     /// [`super::Activity::speech_only`]).
     ///
     /// # Errors
@@ -134,8 +135,7 @@ impl SpeakerEncoder {
 
     /// The voice of samples being made, [n] f32 at 24 kHz -> [256] of unit length, with a gradient to the samples.
     ///
-    /// They are filtered to 16 kHz, raised to -30 dB when quieter (the gain counts as a constant, as Resemblyzer's
-    /// is no part of the voice), and the partials are those of [`SpeakerEncoder::embed`] but for the last, which
+    /// They are filtered to 16 kHz and brought to -30 dB as by [`level`], and the partials are those of [`SpeakerEncoder::embed`] but for the last, which
     /// ends with the sound instead of being padded.
     ///
     /// # Errors
@@ -146,10 +146,10 @@ impl SpeakerEncoder {
 
     fn differentiable(&self, samples: &Tensor) -> candle_core::Result<Tensor> {
         let heard = self.resampler.forward(samples)?;
-        let power = f64::from(heard.detach().sqr()?.mean_all()?.to_scalar::<f32>()?);
-        let gain = (QUIET / (power + 1e-12).sqrt()).max(1.0);
+        let loud = (heard.sqr()?.mean_all()? + 1e-12)?.sqrt()?;
+        let levelled = (heard.broadcast_div(&loud)? * LEVEL)?;
         let half = WINDOW / 2;
-        let mel = self.mel.forward(&heard.affine(gain, 0.0)?.pad_with_zeros(0, half, half)?)?;
+        let mel = self.mel.forward(&levelled.pad_with_zeros(0, half, half)?)?;
         let frames = mel.dim(0)?;
         let partials = match frames.checked_sub(PARTIAL) {
             None => mel.pad_with_zeros(0, 0, PARTIAL - frames)?.unsqueeze(0)?,
@@ -172,12 +172,14 @@ fn unit(x: &Tensor) -> candle_core::Result<Tensor> {
     x.broadcast_div(&(x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?)
 }
 
-/// Raises a recording quieter than -30 dB to that, as Resemblyzer does before embedding. The gain it applied.
-pub fn raise_quiet(samples: &mut [f32]) -> f32 {
+/// Brings a recording to -30 dB and returns the gain. Resemblyzer raises quiet recordings to it and leaves loud ones;
+/// but the encoder's spectrum is not logarithmic, and to it a voice turned up is another voice: the same speech at -20
+/// and at -16 dB lost 0.04 of its likeness to its speaker.
+pub fn level(samples: &mut [f32]) -> f32 {
     let power =
         samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / samples.len().max(1) as f64;
     let gain = match power > 0.0 {
-        true => (QUIET / power.sqrt()).max(1.0) as f32,
+        true => (LEVEL / power.sqrt()) as f32,
         false => 1.0,
     };
     samples.iter_mut().for_each(|x| *x *= gain);

@@ -26,7 +26,7 @@ pub use activity::Activity;
 pub use dnsmos::{Dnsmos, Quality};
 pub use dvector::VoiceJudge;
 pub use f0::{PitchRange, kokoro_grid, pitch};
-pub use ge2e::{SpeakerEncoder, raise_quiet};
+pub use ge2e::{SpeakerEncoder, level};
 pub use listener::Listener;
 pub use speakers::TwoVoices;
 pub use transcript::{Confidence, Segment, Transcript};
