@@ -32,13 +32,13 @@ impl<T> Kept<T> {
 }
 
 /// The models on this machine.
-fn store() -> Result<&'static Store, Fault> {
-    static STORE: OnceLock<Store> = OnceLock::new();
+fn store() -> Result<&'static Arc<Store>, Fault> {
+    static STORE: OnceLock<Arc<Store>> = OnceLock::new();
     if let Some(store) = STORE.get() {
         return Ok(store);
     }
     let store = Store::open(home::cache_dir()).map_err(model_fault)?;
-    Ok(STORE.get_or_init(|| store))
+    Ok(STORE.get_or_init(|| Arc::new(store)))
 }
 
 /// What turns phonemes into features.
@@ -75,6 +75,6 @@ pub(crate) fn listener() -> Result<&'static Listener, Fault> {
     if let Some(listener) = LISTENER.get() {
         return Ok(listener);
     }
-    let store = Store::open(home::cache_dir()).map_err(model_fault)?;
+    let store = Arc::clone(store()?);
     Ok(LISTENER.get_or_init(|| Listener::new(store, Device::cpu())))
 }
