@@ -168,7 +168,7 @@ pub(crate) fn clone(
         let moved = Voice { pitch: Some(range), ..voice.clone() };
         let score = Score::of(&moved)?;
         let away = |pitch: &Pitch| (pitch.mean - range.mean).abs() * 12.0 / std::f32::consts::LN_2;
-        let nearer = away(&nearest.pitch) - away(&own_pitch(&moved)?.unwrap_or(nearest.pitch));
+        let nearer = away(&nearest.pitch) - away(&score.pitch.unwrap_or(nearest.pitch));
         if stages.judge_pitch(&score, &best, nearer, started) {
             (voice, best) = (moved, score);
         }
@@ -320,11 +320,6 @@ fn pitch_of(clips: &[Clip]) -> Result<Option<Pitch>, Fault> {
         track.extend(pitch(&heard(clip)?.samples));
     }
     Ok(PitchRange::of(&track).map(Pitch::from))
-}
-
-/// The pitch at which a voice says the test sentences.
-fn own_pitch(voice: &Voice) -> Result<Option<Pitch>, StepError> {
-    Ok(pitch_of(&[say(voice, SCORED[0])?])?)
 }
 
 /// The sentences of the search as tokens.
