@@ -134,9 +134,7 @@ pub(crate) mod tests {
         for file in ["marius.safetensors", "alba.safetensors", "notes.txt"] {
             std::fs::write(release.join("embeddings").join(file), "x").unwrap();
         }
-        let model = |id: &str, path: PathBuf, digit: &str| {
-            serde_json::json!({"id": id, "path": path, "bytes": 9, "sha256": digit.repeat(64), "modified": 1})
-        };
+        let model = |id: &str, path: PathBuf, digit: &str| serde_json::json!({"id": id, "path": path, "bytes": 9, "sha256": digit.repeat(64), "modified": 1});
         let list = [
             model("pocket", release.join("model.safetensors"), "a"),
             model("stories", folder.join("stories.gguf"), "b"),

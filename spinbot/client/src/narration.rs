@@ -76,7 +76,9 @@ impl Narration {
     fn check_free_voice(&self) -> Result<()> {
         let cannot = |what: &str, about: &str| {
             Err(Fault::new(format!("`{}` is a voice of pocket-tts, which cannot be told {what}", self.voice))
-                .help(format!("leave --{about} out, or choose a stock voice or a profile made without --with"))
+                .help(format!(
+                    "leave --{about} out, or choose a stock voice or a profile made without --with"
+                ))
                 .about(about))
         };
         match () {

@@ -11,8 +11,8 @@ mod profile;
 mod scores;
 mod stock;
 
-pub use expression::{VoiceExpression, VoicePart};
 pub use crate::models::PresetVoice;
+pub use expression::{VoiceExpression, VoicePart};
 pub use profile::{Clip, Profiles, Synthesiser, VoiceProfile};
 pub use scores::{
     EncoderScale, Pitch, PitchScores, Stage, StageScore, TranscriptSource, Verdict, VoiceScores,

@@ -196,10 +196,17 @@ mod tests {
     fn a_text_is_parted_at_its_pauses_and_loses_its_markup() {
         let parted = |text: &str| {
             let Passages { passages, pronounced } = passages(text).unwrap();
-            (passages.into_iter().map(|(text, seconds)| format!("{text}|{seconds}")).collect::<Vec<_>>(), pronounced)
+            (
+                passages.into_iter().map(|(text, seconds)| format!("{text}|{seconds}")).collect::<Vec<_>>(),
+                pronounced,
+            )
         };
         for (text, expected, pronounced) in [
-            ("Wait, *please*! [pause 1.5] It costs $3.", &["Wait, please!|1.5", "It costs $3.|0"][..], &[][..]),
+            (
+                "Wait, *please*! [pause 1.5] It costs $3.",
+                &["Wait, please!|1.5", "It costs $3.|0"][..],
+                &[][..],
+            ),
             ("[300ms] [Siobhan](/ʃəvˈɔn/) [left](+2).", &["|0.3", "Siobhan left.|0"], &["Siobhan"]),
             ("Now [0.5s][pause 1]then [sic]", &["Now|0.5", "|1", "then [sic]|0"], &[]),
             ("", &["|0"], &[]),

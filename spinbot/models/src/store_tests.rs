@@ -181,8 +181,14 @@ fn own_weight_files_are_taken_as_safetensors_or_gguf_and_pickles_are_refused() {
     let added = store.add(&write("My LoRA v2.safetensors", safetensors), None).unwrap();
     assert_eq!((added.id.as_str(), added.bytes), ("my-lora-v2", 10));
     assert_eq!(store.add(&added.path, None).unwrap(), added, "adding it again changes nothing");
-    assert_eq!(store.add(&write("other/my lora v2.safetensors", safetensors), None).unwrap().id, "my-lora-v2-2");
-    assert_eq!(store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0"), None).unwrap().id, "face-detector-2");
+    assert_eq!(
+        store.add(&write("other/my lora v2.safetensors", safetensors), None).unwrap().id,
+        "my-lora-v2-2"
+    );
+    assert_eq!(
+        store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0"), None).unwrap().id,
+        "face-detector-2"
+    );
     assert_eq!(store.list().unwrap().len(), store.manifest.models.len() + 3);
     std::fs::write(&added.path, b"\x02\0\0\0\0\0\0\0[]").unwrap();
     let bad: Vec<_> =
@@ -233,7 +239,10 @@ fn a_file_of_the_users_own_is_found_until_it_changes() {
     assert!(sentence(&added.sha256).contains("has changed since it was added"));
     std::fs::remove_file(&path).unwrap();
     let error = store.added_file("my-pocket", &added.sha256).unwrap_err();
-    assert!(error.to_string().contains("is gone") && error.help().unwrap().contains("--as my-pocket"), "{error}");
+    assert!(
+        error.to_string().contains("is gone") && error.help().unwrap().contains("--as my-pocket"),
+        "{error}"
+    );
     let error = store.added_file("other", &added.sha256).unwrap_err();
     assert_eq!(error.to_string(), "there is no model of your own called `other`");
 

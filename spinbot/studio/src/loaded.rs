@@ -3,11 +3,12 @@
 //!
 //! What is done with them is the steps' business; where their weights lie, `spinbot-models`'.
 
-use crate::step::model_fault;
+use crate::step::{StepInput, model_fault};
 use spinbot::{Fault, home};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
 use spinbot_models::listen::Listener;
+use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage};
 use spinbot_models::{Device, ModelError, Store};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -61,6 +62,23 @@ pub(crate) fn decoder_of(voice: &Voice) -> Result<(Arc<Decoder>, Option<Adapters
         false => Some(Adapters::from_tensors(&decoder, &voice.adapters, false).map_err(model_fault)?),
     };
     Ok((decoder, adapters))
+}
+
+/// pocket-tts with those weights. Of several the last is kept: nobody speaks with two, and each may have a gigabyte.
+pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
+    static KEPT: Mutex<Option<(String, Arc<Pocket>)>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((sha256, loaded)) = &*slot
+        && *sha256 == weights.sha256
+    {
+        return Ok(Arc::clone(loaded));
+    }
+    *slot = None;
+    let loaded = PocketFiles::beside(&weights.path)
+        .and_then(|files| Pocket::load(&files, PocketLanguage::English, &Device::cpu()));
+    let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
+    *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
+    Ok(loaded)
 }
 
 /// The stock voices.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips, ReadPortrait,
-    ReadSpeech, ReadVoice, Speak, StepParams,
+    Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
+    ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -165,6 +165,7 @@ const STEPS: &[Entry] = &[
     entry::<ReadClips>(),
     entry::<ReadVoice>(),
     entry::<Speak>(),
+    entry::<CheckCloner>(),
     entry::<CloneVoice>(),
     entry::<Listen>(),
 ];
@@ -327,11 +328,8 @@ mod tests {
         ] {
             assert_eq!(kind.takes_input(name), taken, "{name}");
         }
-        let input = |label: &str| StepInput {
-            path: PathBuf::new(),
-            label: label.into(),
-            sha256: String::new(),
-        };
+        let input =
+            |label: &str| StepInput { path: PathBuf::new(), label: label.into(), sha256: String::new() };
         let inputs = ["clip10", "clip2", "voice", "clip1"].map(|name| (name.to_owned(), input(name)));
         let names: Vec<_> =
             numbered(&inputs.into(), "clip").into_iter().map(|(_, i)| i.label.clone()).collect();

@@ -48,9 +48,11 @@ impl VoiceExpression {
                 let (path, model) = own(name, profiles)?;
                 files.push(path);
                 if let (Some(_), [_, _, ..]) = (&model, self.parts.as_slice()) {
-                    return Err(Fault::new(format!("`{name}` is a voice of pocket-tts, which cannot be mixed"))
-                        .help("use it alone; stock voices and profiles made without --with can be mixed")
-                        .about("voice"));
+                    return Err(Fault::new(format!(
+                        "`{name}` is a voice of pocket-tts, which cannot be mixed"
+                    ))
+                    .help("use it alone; stock voices and profiles made without --with can be mixed")
+                    .about("voice"));
                 }
                 weights = model;
                 format!("profile{}", files.len())

@@ -6,8 +6,8 @@
 use super::container::Container;
 use super::expression::unknown;
 use super::{Accent, Verdict, VoiceScores, Voices, stock};
-use crate::models::AddedModels;
 use crate::bundle::{Audio, Bundle, Show};
+use crate::models::AddedModels;
 use crate::{Digest, Fault, JobView, Result, home};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,7 +119,10 @@ impl VoiceProfile {
                     .map_err(|e| wrong(format!("the model it speaks with cannot be read: {e}")))?;
                 Synthesiser::Pocket { id, sha256 }
             }
-            None if container.tensor(name).is_some_and(|style| style.dtype == dtype && style.shape == shape) => {
+            None if container
+                .tensor(name)
+                .is_some_and(|style| style.dtype == dtype && style.shape == shape) =>
+            {
                 Synthesiser::Kokoro
             }
             None => {
@@ -352,8 +355,7 @@ impl Profiles {
     /// When the folder is there and cannot be read.
     pub fn voices(&self) -> Result<Voices> {
         let presets = self.models.voices()?;
-        let mut voices =
-            Voices { profiles: Vec::new(), damaged: Vec::new(), presets, stock: super::STOCK };
+        let mut voices = Voices { profiles: Vec::new(), damaged: Vec::new(), presets, stock: super::STOCK };
         for name in self.names()? {
             match self.load(&name) {
                 Ok(profile) => voices.profiles.push(profile),

@@ -70,7 +70,8 @@ impl PocketTraits {
         if let Some(json) = file.metadata(TRAITS) {
             let traits: PocketTraits = serde_json::from_str(json)
                 .map_err(|e| refuse(format!("its `{TRAITS}` cannot be read: {e}")))?;
-            let PocketTraits { head, encoder_head, decoder_head, encoder_context, decoder_context, .. } = traits;
+            let PocketTraits { head, encoder_head, decoder_head, encoder_context, decoder_context, .. } =
+                traits;
             let sizes = [head, encoder_head, decoder_head, encoder_context, decoder_context];
             return match sizes.iter().all(|size| (1..=MOST).contains(size)) {
                 true => Ok(traits),

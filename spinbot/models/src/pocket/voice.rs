@@ -32,8 +32,9 @@ pub struct PocketModel {
 /// Whether these are the bytes of a voice file of pocket-tts, ours or its own, and not of another synthesiser's. Only
 /// the header is looked at; whether it fits some weights is seen when it is read.
 pub fn is_pocket_voice(bytes: &[u8]) -> bool {
-    Tensors::from_bytes(bytes, &candle_core::Device::Cpu)
-        .is_ok_and(|w| w.shape("audio_prompt").is_some() || w.count("transformer.layers.", ".self_attn/cache") > 0)
+    Tensors::from_bytes(bytes, &candle_core::Device::Cpu).is_ok_and(|w| {
+        w.shape("audio_prompt").is_some() || w.count("transformer.layers.", ".self_attn/cache") > 0
+    })
 }
 
 /// A voice to speak with, made from a recording or read from a file. Belongs to one set of weights. Cheap to clone.
@@ -74,10 +75,8 @@ impl PocketVoice {
         let views = views.collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
         let model = serde_json::to_string(model)
             .map_err(|e| refuse(format!("the voice's model cannot be written: {e}")))?;
-        let metadata = HashMap::from([
-            (FINGERPRINT.to_owned(), self.fingerprint.clone()),
-            (MODEL.to_owned(), model),
-        ]);
+        let metadata =
+            HashMap::from([(FINGERPRINT.to_owned(), self.fingerprint.clone()), (MODEL.to_owned(), model)]);
         views
             .and_then(|views| safetensors::serialize(views, Some(metadata)))
             .map_err(|e| refuse(format!("the voice cannot be written: {e}")))

@@ -60,7 +60,11 @@ impl Score {
     pub(super) fn of(voice: &Voice) -> Result<Score, StepError> {
         let text = SCORED.join(" ");
         let spoken = Speaker::new(voice)?.say(&text, &Manner::default(), &mut |_, _, _| Ok(()))?;
-        let clip = Clip::new(spoken.samples, SAMPLE_RATE);
+        Score::heard(&text, Clip::new(spoken.samples, SAMPLE_RATE))
+    }
+
+    /// Listens to a voice that said this text.
+    pub(super) fn heard(text: &str, clip: Clip) -> Result<Score, StepError> {
         let prints = prints_of(std::slice::from_ref(&clip))?;
         let pitch = pitch_of(std::slice::from_ref(&clip))?;
         let listener = loaded::listener()?;
@@ -73,7 +77,7 @@ impl Score {
             listener.dnsmos().and_then(|network| network.score(&clip.samples)).map_err(model_fault)?;
         Ok(Score {
             prints,
-            word_error: word_errors(&text, &transcript.text()).rate(),
+            word_error: word_errors(text, &transcript.text()).rate(),
             dnsmos: f64::from(quality.ovrl),
             pitch,
         })
