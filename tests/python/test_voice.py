@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shutil
 import stat
+import subprocess
 
 import pytest
 
@@ -17,6 +19,7 @@ import voice_material
 from conversation import PATIENCE, Cell, Conversation
 from engine import Engine
 from executed import VOICE, executed, well_executed
+from material import FIXTURES
 from refusal import refused
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the train leaves for London at seven in the morning."
@@ -336,3 +339,116 @@ def test_rust_speaks_what_the_magic_speaks(studio: Conversation):
     assert studio.value("by_rust.artifact() == by_magic.artifact()") == "true"
     wrong = studio.run('let by_rust: Spoken = spinbot::speak("Hello").voice("nobody").run()?;')
     assert not wrong.ok and "nobody" in wrong.shown and "help:" in wrong.shown, wrong.shown
+
+
+@pytest.fixture(scope="module")
+def pocket(warm, spinbot: str, tmp_path_factory: pytest.TempPathFactory):
+    """A kernel, engine and list of models of its own, with two small releases of pocket-tts added: `open`, which cannot
+    clone, and `whole`. All other models are those of `SPINBOT_CACHE`."""
+    own, cwd = (tmp_path_factory.mktemp(name) for name in ("p", "notebook"))
+    cache = pathlib.Path(os.environ["SPINBOT_CACHE"])
+    (own / "cache" / "models").mkdir(parents=True)
+    for folder in (cache, cache / "models"):
+        for entry in folder.iterdir():
+            place = own / "cache" / entry.relative_to(cache)
+            if entry.name not in ("models", "added.json"):
+                place.symlink_to(entry)
+    environment = {"SPINBOT_HOME": str(own), "SPINBOT_CACHE": str(own / "cache")}
+    for name in ("open", "whole"):
+        weights = voice_material.release_of_pocket(own / name, cloning=name == "whole")
+        subprocess.run(
+            [spinbot, "models", "add", str(weights), "--as", name], check=True, env=os.environ | environment
+        )
+    shutil.copy(voice_material.READER, cwd / "reader.flac")
+    shutil.copy(FIXTURES / "portraits" / "astronaut.png", cwd / "face.png")
+    with Conversation(cwd, environment=environment) as kernel:
+        kernel.cwd, kernel.home = cwd, own
+        yield kernel
+        Engine(own).ask("stop")
+
+
+def test_a_voice_of_a_model_of_ones_own_speaks_and_makes_a_photo_talk(pocket: Conversation):
+    assert "open/alba" in pocket.run("%voices").shown
+    assert "preset voice of the model open" in pocket.run("%voices open/alba").text()
+    said = pocket.run('%speak "Hello there. [pause 1] It is a fine day." --voice open/alba --as said')
+    assert said.ok, said.shown
+    [html] = [html for html in said.displays("text/html") if "<audio" in html]
+    assert "2 parts, without times of words" in html and "0 words" not in html and "WEBVTT" in html
+    assert pocket.value("said.words()?.len()") == "0"
+    parts = pocket.run('for s in said.timing()?.sentences { println!("{} {} {}", s.start, s.end, s.text); }')
+    assert [line.split(" ", 2)[2] for line in parts.text().splitlines()] == ["Hello there.", "It is a fine day."]
+    rust = pocket.run(
+        'let again: Spoken = spinbot::speak("Hello there. [pause 1] It is a fine day.").voice("open/alba").run()?;'
+    )
+    assert rust.ok, rust.shown
+    assert pocket.value("again.artifact() == said.artifact()") == "true"
+
+    talk = pocket.run(
+        '%render --portrait face.png --text "Hello there." --voice open/alba --preset draft --as talk',
+        timeout=2 * PATIENCE,
+    )
+    assert talk.ok and any("<video" in html for html in talk.displays("text/html")), talk.shown
+    [events] = [e for e in Engine(pocket.home).journals().values() if any(v.get("step") == "animate" for v in e)]
+    steps = {event.get("step") for event in events}
+    assert "drive" in steps and "articulate" not in steps
+    assert not list((pocket.home / "artifacts").glob(f"*{model_hash(pocket, 'open')}*")), "weights are never copied"
+
+
+def model_hash(pocket: Conversation, name: str) -> str:
+    """SHA-256 of an added model."""
+    digest = pocket.value(f'spinbot::models::AddedModels::standard().find("{name}")?.sha256.to_string()')
+    return digest.strip('"')
+
+
+@pytest.mark.parametrize(
+    "cell, words",
+    [
+        ('%speak "Hi" --voice open/alb', ["open/alb", "open/alba"]),
+        ('%speak "Hi" --voice open/alba+af_sky', ["cannot be mixed"]),
+        ('%speak "Hi" --voice open/alba --speed 1.5', ["how fast"]),
+        ('%speak "Hi" --voice open/alba --say Hi=hˈI', ["pronounced"]),
+        ('%speak "[Hi](/hˈI/) you" --voice open/alba', ["`Hi`"]),
+        ("%voices open/alba --remove", ["preset"]),
+        ('%clone_voice reader.flac --consent "my own voice" --with opn', ["opn", "open"]),
+        ('%clone_voice reader.flac --consent "my own voice" --with whole --finetune', ["adapters"]),
+        ('%clone_voice reader.flac --consent "my own voice" --with open', ["cannot clone", "all zero", "preset voices"]),
+    ],
+)
+def test_what_pocket_cannot_do_is_one_sentence_with_help(pocket: Conversation, cell, words):
+    before = set(Engine(pocket.home).journals())
+    error = refused(pocket.run(cell))
+    for word in words:
+        assert word in error, f"it does not say {word!r}:\n{error}"
+    assert profile_files(pocket.home) == []
+    new = [events for job, events in Engine(pocket.home).journals().items() if job not in before]
+    assert all(event.get("step") != "read_clips" for events in new for event in events), "nothing was read"
+
+
+def test_a_voice_is_cloned_with_a_model_of_ones_own_and_needs_it(pocket: Conversation):
+    cell = pocket.run(
+        '%clone_voice reader.flac --consent "a LibriVox reader, public domain" --with whole --as me', timeout=CLONING
+    )
+    assert cell.ok, cell.shown
+    html = "".join(cell.displays("text/html"))
+    assert html.count("<audio") == 2 and "This voice is synthetic." in html
+    for told in ("only roughly resembles", "nearest stock voice", "pocket-tts", "DNSMOS", "same speaker"):
+        assert told in html, f"{told!r} is not told"
+    assert "with the model whole" in pocket.run("%voices").shown
+    assert pocket.run('%speak "Hello there." --voice me --as said').ok
+    assert "cannot be mixed" in refused(pocket.run('%speak "Hello there." --voice me:0.5+af_sky'))
+    listened = pocket.run(f"%listen {path_of(pocket, 'said')} --like me")
+    assert listened.ok, listened.shown
+
+    weights = pocket.home / "whole" / "model.safetensors"
+    weights.rename(weights.with_suffix(".away"))
+    # Another text: what was said before is there without any model.
+    error = refused(pocket.run('%speak "Another text." --voice me'))
+    assert "is gone" in error and "models add" in error
+    weights.with_suffix(".away").rename(weights)
+    listing = pocket.home / "cache" / "models" / "added.json"
+    kept = listing.read_text()
+    listing.write_text("[]")
+    error = refused(pocket.run('%speak "Another text." --voice me'))
+    assert "`whole`, which is not on this machine" in error and "models add" in error
+    listing.write_text(kept)
+    assert pocket.run('%speak "Another text." --voice me').ok

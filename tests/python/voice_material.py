@@ -3,8 +3,10 @@ can be, else from ../fixtures and the tutorial."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 import shutil
+import struct
 import wave
 
 import numpy
@@ -94,3 +96,34 @@ def hours_of_nothing(path: pathlib.Path) -> None:
     path.write_bytes(header)
     with open(path, "r+b") as file:
         file.truncate(len(header) + bytes_of_sound)
+
+
+POCKET = ROOT / "tests" / "reference" / "pocket"
+"""pocket-tts with small random weights."""
+TRAITS = {
+    "head": 16, "encoder_head": 8, "decoder_head": 8, "encoder_context": 20, "decoder_context": 20,
+    "one_step": "drifting", "eos_threshold": 0.0, "dashes_as_commas": False,
+}  # fmt: skip
+"""What their shapes do not tell (`../reference/pocket.py`)."""
+
+
+def release_of_pocket(folder: pathlib.Path, cloning: bool) -> pathlib.Path:
+    """A release as it is published: weights, tokenizer, the voice alba; the path of the weights. Without `cloning` its
+    encoder is zero, as in the open one."""
+    data = bytearray((POCKET / "full.safetensors").read_bytes())
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    tensors = data[8 + length :]
+    for name, entry in header.items():
+        if name.startswith("mimi.encoder") and not cloning:
+            start, end = entry["data_offsets"]
+            tensors[start:end] = bytes(end - start)
+    header["__metadata__"] = {"spinbot.pocket.traits": json.dumps(TRAITS)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / "embeddings").mkdir(parents=True)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(struct.pack("<Q", len(text)) + text + tensors)
+    shutil.copy(POCKET / "tokenizer.json", folder)
+    shutil.copy(POCKET / "full_cases.safetensors", folder / "embeddings" / "alba.safetensors")
+    return weights

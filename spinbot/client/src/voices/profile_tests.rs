@@ -169,3 +169,86 @@ fn a_voice_is_mixed_of_stock_voices_and_profiles() {
     }
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_voice_of_a_model_of_ones_own_speaks_with_it_and_cannot_be_mixed_or_told() {
+    let folder = folder();
+    let models = crate::models::tests::added(&folder);
+    let profiles = Profiles::at(folder.join("voices")).with_models(models);
+    let model = |digit: &str| Input::Model { id: "pocket".into(), sha256: Digest(digit.repeat(64)) };
+    let speak = crate::speak("Hello.").profiles(profiles.clone());
+    let plan = speak.clone().voice("pocket/alba").plan().unwrap();
+    plan.check().unwrap();
+    let preset = Input::File(folder.join("release/embeddings/alba.safetensors"));
+    assert_eq!((&plan.steps[0].inputs["profile1"], &plan.steps[0].inputs["weights"]), (&preset, &model("a")));
+    assert_eq!(plan.steps[1].inputs["weights"], model("a"));
+
+    // Its words have no times: the mouth goes by the sound.
+    let kinds = |voice: &str| {
+        let render =
+            crate::render().portrait("me.jpg").text("Hello.").voice(voice).profiles(profiles.clone());
+        let plan = render.plan().unwrap();
+        plan.check().unwrap();
+        plan.steps.into_iter().map(|step| step.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("pocket/alba")[1..4], ["read_voice", "speak", "drive"]);
+    assert_eq!(kinds("af_heart")[1..4], ["read_voice", "speak", "articulate"]);
+
+    // A profile made with weights that are here, and one with others.
+    let voice = |sha256: &str| {
+        let header = format!(
+            "{{\"__metadata__\":{{\"spinbot.pocket.model\":\"{{\\\"id\\\":\\\"pocket\\\",\\\"sha256\\\":\\\"{}\\\"}}\"}},\
+             \"transformer.layers.0.self_attn/cache\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}}}",
+            sha256.repeat(64)
+        );
+        raw(&header, &[7; 4])
+    };
+    let view = finished(&folder);
+    for (name, digit) in [("mine", "a"), ("lost", "c")] {
+        fs::write(folder.join("clone_voice.voice"), voice(digit)).unwrap();
+        let profile = profiles.save(&view, name, "mine").unwrap();
+        assert!(profile.summary().ends_with(", with the model pocket"), "{}", profile.summary());
+    }
+    assert_eq!(speak.clone().voice("mine").plan().unwrap().steps[1].inputs["weights"], model("a"));
+    let there = profiles.voices().unwrap();
+    assert_eq!((there.presets.len(), there.profiles.len()), (2, 2));
+    assert!(there.bundle().data["text/plain"].to_string().contains("pocket/marius"));
+
+    for (speak, about, sentence) in [
+        (
+            speak.clone().voice("lost"),
+            "voice",
+            "`lost` speaks with the model `pocket`, which is not on this machine",
+        ),
+        (
+            speak.clone().voice("pocket/alba+af_sky"),
+            "voice",
+            "`pocket/alba` is a voice of pocket-tts, which cannot be mixed",
+        ),
+        (speak.clone().voice("af_sky+mine"), "voice", "`mine` is a voice of pocket-tts"),
+        (speak.clone().voice("pocket/alb"), "voice", "there is no voice `pocket/alb`"),
+        (speak.clone().voice("mine").speed(1.2), "speed", "cannot be told how fast to speak"),
+        (speak.clone().voice("mine").accent(Accent::Uk), "accent", "which English"),
+        (speak.clone().voice("mine").lexicon([("gif", "ʤˈɪf")]), "say", "how a word is pronounced"),
+    ] {
+        let fault = speak.plan().unwrap_err();
+        assert!(fault.message.contains(sentence) && fault.help.is_some(), "{fault}");
+        assert_eq!(fault.argument.as_deref(), Some(about), "{fault}");
+    }
+    let fault = profiles.load("pocket/alba").unwrap_err();
+    assert_eq!(fault.message, "pocket/alba is a preset voice, not a profile");
+
+    fs::write(folder.join("me.wav"), "x").unwrap();
+    let clone = crate::clone_voice([folder.join("me.wav")]).consent("mine").profiles(profiles.clone());
+    let plan = clone.clone().with("pocket").plan().unwrap();
+    plan.check().unwrap();
+    let kinds: Vec<&str> = plan.steps.iter().map(|step| step.kind.as_str()).collect();
+    assert_eq!(kinds[..3], ["check_cloner", "read_clips", "clone_voice"]);
+    assert!([0, 2].iter().all(|step: &usize| plan.steps[*step].inputs["weights"] == model("a")));
+    for (clone, about) in
+        [(clone.clone().with("poket"), "with"), (clone.with("pocket").finetune(), "finetune")]
+    {
+        assert_eq!(clone.plan().unwrap_err().argument.as_deref(), Some(about));
+    }
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -3,6 +3,7 @@
 
 mod articulation;
 mod chain;
+mod pocket;
 mod refusals;
 mod speech;
 mod talking_head;
