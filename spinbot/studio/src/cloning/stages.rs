@@ -57,11 +57,31 @@ impl Stages {
         steps: usize,
         started: Instant,
     ) -> bool {
-        let (kept, why) = score.verdict(before, base, &self.reference);
+        let (kept, why) = match self.farther(score, before) {
+            Some(why) => (false, why),
+            None => score.verdict(before, base, &self.reference),
+        };
         // Of several tries of one stage the last tells how it ended.
         self.all.retain(|other| other.stage != stage);
         self.note(stage, score, kept, why, steps, started);
         kept
+    }
+
+    /// Why a voice that came nearer to what it learned from is none the better: both encoders find it less like the speech
+    /// that was kept back. Of a few seconds of speech a search may learn what was said instead of who said it.
+    fn farther(&self, score: &Score, before: &Score) -> Option<String> {
+        let held_out = &self.held_out;
+        let like = |score: &Score| {
+            (score.prints.ge2e.similarity(&held_out.ge2e), score.prints.dvector.similarity(&held_out.dvector))
+        };
+        let (now, then) = (like(score), like(before));
+        (now.0 < then.0 && now.1 < then.1).then(|| {
+            format!(
+                "less like the speech that was kept back, by {:.2} and {:.2}; longer recordings would help",
+                then.0 - now.0,
+                then.1 - now.1
+            )
+        })
     }
 
     pub(super) fn note(
@@ -84,5 +104,36 @@ impl Stages {
             steps: steps as u64,
             seconds: started.elapsed().as_secs_f64(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voice_that_both_encoders_find_farther_from_the_kept_back_speech_is_not_kept() {
+        let print = |x: f32| {
+            let mut values = [0.0; 256];
+            (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
+            Voiceprint(values)
+        };
+        let score = |ge2e: f32, dvector: f32| Score {
+            prints: Prints { ge2e: print(ge2e), dvector: print(dvector) },
+            word_error: 0.0,
+            dnsmos: 3.4,
+            pitch: None,
+        };
+        let before = score(0.7, 0.6);
+        for (after, kept) in [(score(0.8, 0.7), true), (score(0.8, 0.5), true), (score(0.65, 0.55), false)] {
+            // What was learned from lies where a lower likeness to the rest is a gain.
+            let reference = if kept { print(1.0) } else { print(0.0) };
+            let held_out = Prints { ge2e: print(1.0), dvector: print(1.0) };
+            let mut stages = Stages { held_out, reference, all: Vec::new() };
+            let is = stages.judge(Stage::Style, &after, &before, &before, 1, Instant::now());
+            let why = &stages.all[0].why;
+            assert_eq!(is, kept, "{why}");
+            assert!(kept || why.starts_with("less like the speech that was kept back, by 0.05"), "{why}");
+        }
     }
 }
