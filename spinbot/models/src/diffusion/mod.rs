@@ -1,0 +1,11 @@
+//! Pictures from text: the networks of Stable Diffusion, under diffusers' names of weights and configuration.
+//!
+//! - [`layers`]: what every network here is built of;
+//! - [`adapters`]: LoRA, beside any layer.
+//!
+//! No file formats and no training loop live here beyond what a network needs to be one.
+
+pub mod adapters;
+pub mod layers;
+
+pub use adapters::{Adapters, LowRank, Site, SiteKind};
