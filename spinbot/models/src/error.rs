@@ -156,6 +156,22 @@ pub enum ModelError {
         /// What to give instead.
         advice: String,
     },
+    /// A prompt that cannot be read.
+    #[error("the prompt: {reason}")]
+    Prompt {
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// A picture that cannot be drawn as asked.
+    #[error("the drawing: {reason}")]
+    Drawing {
+        /// What stands in the way.
+        reason: String,
+        /// What to ask for instead.
+        advice: String,
+    },
     /// A request to pocket-tts that cannot be met.
     #[error(transparent)]
     Pocket(#[from] crate::pocket::PocketError),
@@ -205,7 +221,9 @@ impl ModelError {
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
             ModelError::Device { advice, .. }
             | ModelError::Voice { advice, .. }
-            | ModelError::Sound { advice, .. } => Some(advice.clone()),
+            | ModelError::Sound { advice, .. }
+            | ModelError::Prompt { advice, .. }
+            | ModelError::Drawing { advice, .. } => Some(advice.clone()),
             ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }

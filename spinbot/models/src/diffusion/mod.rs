@@ -1,11 +1,19 @@
 //! Pictures from text: the networks of Stable Diffusion, under diffusers' names of weights and configuration.
 //!
 //! - [`layers`]: what every network here is built of;
-//! - [`adapters`]: LoRA, beside any layer.
+//! - [`adapters`]: LoRA, beside any layer;
+//! - [`text`]: prompts, and CLIP's text encoders;
+//! - [`vae`]: between pictures and latents;
+//! - [`pipeline`]: from a request to pictures.
 //!
 //! No file formats and no training loop live here beyond what a network needs to be one.
 
 pub mod adapters;
 pub mod layers;
+pub mod pipeline;
+#[cfg(test)]
+mod recipe;
+pub mod text;
+pub mod vae;
 
 pub use adapters::{Adapters, LowRank, Site, SiteKind};

@@ -73,7 +73,9 @@ impl ClipTokenizer {
         let named = special_tokens(folder);
         let id = |role: &str, default: &str| {
             let token = named(role).unwrap_or_else(|| default.to_owned());
-            tokenizer.token_to_id(&token).ok_or_else(|| refuse(format!("`{token}`, its {role}, is no token of it")))
+            tokenizer
+                .token_to_id(&token)
+                .ok_or_else(|| refuse(format!("`{token}`, its {role}, is no token of it")))
         };
         let (start, end) = (id("bos_token", "<|startoftext|>")?, id("eos_token", "<|endoftext|>")?);
         let padding = id("pad_token", "<|endoftext|>")?;
@@ -213,7 +215,8 @@ fn special_tokens(folder: &Path) -> impl Fn(&str) -> Option<String> {
         let path: PathBuf = folder.join(name);
         read(&path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
     };
-    let files: Vec<Value> = ["tokenizer_config.json", "special_tokens_map.json"].into_iter().filter_map(listed).collect();
+    let files: Vec<Value> =
+        ["tokenizer_config.json", "special_tokens_map.json"].into_iter().filter_map(listed).collect();
     move |role| {
         let token = files.iter().find_map(|file| file.get(role))?;
         token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned)
