@@ -11,6 +11,7 @@
 //! - [`listen`]: who speaks, what is said, how clean it is;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
+//! - [`diffusion`]: pictures by latent diffusion.
 //! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
@@ -28,6 +29,7 @@ mod archive;
 pub mod cloning;
 mod convert;
 mod device;
+pub mod diffusion;
 mod embedded;
 mod error;
 pub mod faces;
