@@ -9,9 +9,9 @@
 //! - [`faces`]: faces and their landmarks;
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
+//! - [`diffusion`]: pictures from text;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
-//! - [`diffusion`]: pictures by latent diffusion.
 //! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
