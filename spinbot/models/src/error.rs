@@ -172,6 +172,12 @@ pub enum ModelError {
         /// What to ask for instead.
         advice: String,
     },
+    /// A scheduler's config, or a run of it, that cannot be met.
+    #[error("the scheduler cannot run: {reason}")]
+    Scheduler {
+        /// What is wrong.
+        reason: String,
+    },
     /// A request to pocket-tts that cannot be met.
     #[error(transparent)]
     Pocket(#[from] crate::pocket::PocketError),
@@ -224,6 +230,10 @@ impl ModelError {
             | ModelError::Sound { advice, .. }
             | ModelError::Prompt { advice, .. }
             | ModelError::Drawing { advice, .. } => Some(advice.clone()),
+            ModelError::Scheduler { .. } => Some(
+                "take another sampling method or number of steps: DDIM, Euler, Euler a, DPM++ 2M and LCM are there"
+                    .into(),
+            ),
             ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }

@@ -2,6 +2,7 @@
 //!
 //! - [`layers`]: what every network here is built of;
 //! - [`adapters`]: LoRA, beside any layer;
+//! - [`scheduler`]: which noise levels are visited, and the step from one to the next;
 //! - [`text`]: prompts, and CLIP's text encoders;
 //! - [`vae`]: between pictures and latents;
 //! - [`pipeline`]: from a request to pictures.
@@ -13,6 +14,7 @@ pub mod layers;
 pub mod pipeline;
 #[cfg(test)]
 mod recipe;
+pub mod scheduler;
 pub mod text;
 pub mod vae;
 
