@@ -3,8 +3,8 @@
     python tests/reference/diffusion_pipeline.py
 
 writes tests/fixtures/diffusion/tokenizer/ and, beside this file, diffusion_text.json and diffusion_text.safetensors (tokens, hidden
-states, gradients), diffusion_vae.safetensors (latents and pictures) and diffusion_pictures.safetensors (ten steps of each
-scheduler). Weights and inputs follow from names by `recipe`, which the Rust tests repeat, so that only outputs are stored.
+states, gradients), diffusion_vae.safetensors (latents and pictures), diffusion_pictures.json (configurations) and
+diffusion_pictures.safetensors (ten steps of each scheduler). Weights and inputs follow from names by `recipe`, which the Rust tests repeat, so that only outputs are stored.
 """
 import json
 from pathlib import Path
@@ -195,6 +195,10 @@ def pictures(tokenizer):
                 latents=latents, output_type="latent").images
             out[f"{name}.{scheduler}"] = decoded(pipe, got)
             print(name, scheduler, "latents up to", float(got.abs().max()), "picture's deviation", float(out[f"{name}.{scheduler}"].std()))
+
+    plans = {name: {**{key: shape[key] for key in ("unet", "vae", "guidance")}, "rescale": shape.get("rescale", 0.0),
+        "scheduler": {**SCHEDULE, **shape.get("schedule", {}), "prediction_type": shape.get("prediction", "epsilon")}} for name, shape in SHAPES.items()}
+    (HERE / "diffusion_pictures.json").write_text(json.dumps(plans, indent=1) + "\n")
 
     # From a picture, and into a hole of it: the latent of a picture is the posterior's mean.
     base = build(SHAPES["sd15"], tokenizer)

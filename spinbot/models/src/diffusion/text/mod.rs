@@ -7,7 +7,7 @@ mod config;
 mod encoder;
 mod prompt;
 #[cfg(test)]
-mod tests;
+pub(in crate::diffusion) mod tests;
 mod tokenizer;
 
 pub use clip::{ClipText, HiddenState, TextStates};

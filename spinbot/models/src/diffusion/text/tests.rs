@@ -12,17 +12,17 @@ const PROMPTS: [&str; 3] = ["a robot with a red hat", "a long portrait and a hat
 const LENGTH: usize = 16;
 const PLAIN: HiddenState = HiddenState { skip: 0, normalised: true };
 
-fn vocabulary() -> usize {
+pub(in crate::diffusion) fn vocabulary() -> usize {
     let vocab = std::fs::read(recipe::fixture("fixtures/diffusion/tokenizer/vocab.json")).unwrap();
     serde_json::from_slice::<Value>(&vocab).unwrap().as_object().unwrap().len()
 }
 
-fn tokenizer() -> ClipTokenizer {
+pub(in crate::diffusion) fn tokenizer() -> ClipTokenizer {
     ClipTokenizer::open(&recipe::fixture("fixtures/diffusion/tokenizer"), LENGTH, vocabulary()).unwrap()
 }
 
 /// The first encoder as SD 1's, the second as SDXL's.
-fn config(second: bool) -> ClipTextConfig {
+pub(in crate::diffusion) fn config(second: bool) -> ClipTextConfig {
     let config = serde_json::json!({
         "vocab_size": vocabulary(), "max_position_embeddings": LENGTH, "eos_token_id": vocabulary() - 1,
         "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -37,8 +37,9 @@ fn config(second: bool) -> ClipTextConfig {
     config
 }
 
-fn encoder(second: bool, dtype: DType, set: OpSet) -> TextEncoder {
-    let without: &[&str] = if second { &["text_model."] } else { &["text_model.", "text_projection"] };
+pub(in crate::diffusion) fn encoder(second: bool, dtype: DType, set: OpSet) -> TextEncoder {
+    // transformers 5 has `text_model.` before the names of encoders with a projection only.
+    let without: &[&str] = if second { &[] } else { &["text_model.", "text_projection"] };
     let model =
         ClipText::load(&config(second), "text_encoder", recipe::weights(without, dtype), set).unwrap();
     TextEncoder::new(tokenizer(), model)
@@ -135,12 +136,10 @@ fn states_are_the_reference_s_with_either_op_set() {
 #[test]
 fn half_precision_stays_near() {
     let reference = Reference::read("diffusion_text.safetensors");
-    for (dtype, most) in [(DType::F16, 0.02), (DType::BF16, 0.15)] {
-        let states =
-            encoder(false, dtype, OpSet::Fused).encode(&PROMPTS, 1, PLAIN, &Adapters::none()).unwrap();
-        assert_eq!(states.hidden.dtype(), dtype);
-        reference.check("first.final", &states.hidden, most);
-    }
+    let states =
+        encoder(false, DType::F16, OpSet::Fused).encode(&PROMPTS, 1, PLAIN, &Adapters::none()).unwrap();
+    assert_eq!(states.hidden.dtype(), DType::F16);
+    reference.check("first.final", &states.hidden, 0.02);
 }
 
 #[test]

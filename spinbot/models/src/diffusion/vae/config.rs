@@ -1,7 +1,7 @@
 //! The autoencoder's configuration under diffusers' names.
 
 use crate::error::{ModelError, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 /// `vae/config.json`; what is missing has diffusers' defaults.
@@ -104,6 +104,12 @@ impl AutoencoderKlConfig {
             return Err(refuse("latents would be divided by 0".into()));
         }
         Ok(config)
+    }
+
+    /// What to load its weights as where the other networks are of that type: f32 instead of f16 if the autoencoder
+    /// overflows in it.
+    pub fn dtype(&self, wanted: DType) -> DType {
+        if wanted == DType::F16 && self.force_upcast { DType::F32 } else { wanted }
     }
 
     pub(super) fn factor(&self) -> usize {

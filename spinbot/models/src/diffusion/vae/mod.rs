@@ -5,7 +5,7 @@
 mod blocks;
 mod config;
 #[cfg(test)]
-mod tests;
+pub(in crate::diffusion) mod tests;
 mod tiles;
 
 pub use config::AutoencoderKlConfig;
@@ -57,8 +57,8 @@ impl Posterior {
 
 impl AutoencoderKl {
     /// Loads the autoencoder. Pictures with an edge above 512 pixels are taken in tiles until
-    /// [`AutoencoderKl::set_tile`] says otherwise. A model whose `force_upcast` is set overflows in f16: give it an f32
-    /// `vb` (bf16 has the range).
+    /// [`AutoencoderKl::set_tile`] says otherwise. What type `vb` should
+    /// have says [`AutoencoderKlConfig::dtype`].
     ///
     /// # Errors
     /// [`ModelError::Weights`] when a tensor is missing or has another shape.

@@ -25,7 +25,7 @@ pub(in crate::diffusion) fn config(name: &str) -> AutoencoderKlConfig {
     AutoencoderKlConfig::from_json(config.to_string().as_bytes()).unwrap()
 }
 
-fn load(name: &str, dtype: DType, set: OpSet) -> AutoencoderKl {
+pub(in crate::diffusion) fn load(name: &str, dtype: DType, set: OpSet) -> AutoencoderKl {
     AutoencoderKl::load(&config(name), recipe::weights(&["query"], dtype), set).unwrap()
 }
 
@@ -75,11 +75,9 @@ fn tiles_are_blended_as_in_the_reference() {
 #[test]
 fn half_precision_stays_near() {
     let reference = Reference::read("diffusion_vae.safetensors");
-    for (dtype, most) in [(DType::F16, 0.05), (DType::BF16, 0.4)] {
-        let vae = load("sd", dtype, OpSet::Fused);
-        let decoded = vae.decode(&scaled(&vae, &recipe::noise("latents", (2, 4, 6, 8)))).unwrap();
-        reference.check("sd.decoded", &decoded, most);
-    }
+    let vae = load("sd", DType::F16, OpSet::Fused);
+    let decoded = vae.decode(&scaled(&vae, &recipe::noise("latents", (2, 4, 6, 8)))).unwrap();
+    reference.check("sd.decoded", &decoded, 0.05);
 }
 
 #[test]
