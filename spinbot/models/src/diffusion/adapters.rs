@@ -177,6 +177,11 @@ impl Adapters {
         Adapters { by_site, variables: Vec::new(), dropout: None }
     }
 
+    /// Whether anything is dropped of what adapters see.
+    pub(super) fn drop_any(&self) -> bool {
+        self.dropout.is_some()
+    }
+
     /// What the adapters at that site see of x.
     pub(super) fn dropped(&self, site: usize, x: &Tensor) -> candle_core::Result<Tensor> {
         let Some(Dropout { probability, seed }) = self.dropout else { return Ok(x.clone()) };

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017).
 
-use crate::ops::OpSet;
+use crate::ops::{Heads, OpSet};
 use candle_core::{D, DType, Result, Tensor};
 
 /// How attention is computed.
@@ -29,6 +29,9 @@ impl Attend {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        if let Some(heads) = self.fused(q) {
+            return heads.apart(q, k, v);
+        }
         let (batch, n, channels) = q.dims3()?;
         let (m, width) = (k.dim(1)?, channels / self.heads);
         let split = |x: &Tensor| {
@@ -54,6 +57,41 @@ impl Attend {
         }
         let y = if slices.len() == 1 { slices.remove(0) } else { Tensor::cat(&slices, 2)? };
         y.transpose(1, 2)?.reshape((batch, n, channels))
+    }
+}
+
+impl Attend {
+    /// As [`Attend::forward`] of queries `[batch, n, channels]` to keys and values side by side,
+    /// `[batch, m, 2·channels]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn to_packed(&self, q: &Tensor, kv: &Tensor) -> Result<Tensor> {
+        if let Some(heads) = self.fused(q) {
+            return heads.to_packed(q, kv);
+        }
+        let channels = q.dim(D::Minus1)?;
+        let part = |n: usize| kv.narrow(D::Minus1, n * channels, channels);
+        self.forward(q, &part(0)?, &part(1)?)
+    }
+
+    /// As [`Attend::forward`] of queries, keys and values side by side, `[batch, n, 3·channels]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn packed(&self, qkv: &Tensor) -> Result<Tensor> {
+        if let Some(heads) = self.fused(qkv) {
+            return heads.packed(qkv);
+        }
+        let channels = qkv.dim(D::Minus1)? / 3;
+        let part = |n: usize| qkv.narrow(D::Minus1, n * channels, channels);
+        self.forward(&part(0)?, &part(1)?, &part(2)?)
+    }
+
+    /// The fused operation, which always takes queries in slices and computes in f32, where it can do it.
+    fn fused(&self, x: &Tensor) -> Option<Heads> {
+        let fused = self.set == OpSet::Fused && x.device().is_cpu() && x.dtype() == DType::F32;
+        fused.then_some(Heads { count: self.heads, causal: self.causal })
     }
 }
 

@@ -1,8 +1,9 @@
 //! The 2-d convolution.
 
-use super::{Before, Weights, channels_first, channels_last};
-use crate::diffusion::adapters::{Adapters, SiteKind};
-use crate::ops::OpSet;
+use super::frozen::Product;
+use super::{Before, Weights};
+use crate::diffusion::adapters::Adapters;
+use crate::ops::Geometry;
 use candle_core::{Result, Tensor};
 
 /// The sizes of a convolution with a square kernel.
@@ -25,14 +26,7 @@ impl ConvConfig {
 
 /// A convolution of `[batch, height, width, inputs]` with frozen weights, and the adapters of its site.
 #[derive(Debug, Clone)]
-pub struct Conv2d {
-    /// `[outputs, inputs, kernel, kernel]`.
-    weight: Tensor,
-    bias: Tensor,
-    config: ConvConfig,
-    site: usize,
-    set: OpSet,
-}
+pub struct Conv2d(Product);
 
 impl Conv2d {
     /// Reads `weight`, `[outputs, inputs, kernel, kernel]`, and `bias`, `[outputs]`.
@@ -41,15 +35,16 @@ impl Conv2d {
     /// When a tensor is missing or has another shape.
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, config: ConvConfig) -> Result<Self> {
         let ConvConfig { kernel, stride, padding } = config;
+        let geometry = Geometry { kernel, stride, padding };
         let weight = weights.get((outputs, inputs, kernel, kernel), "weight")?;
-        let bias = weights.get(outputs, "bias")?;
-        let site = weights.enter(SiteKind::Conv { kernel, stride, padding }, inputs, outputs);
-        Ok(Conv2d { weight, bias, config, site, set: weights.op_set() })
+        let bias = Some(weights.get(outputs, "bias")?);
+        let site = weights.enter(geometry.into(), inputs, outputs);
+        Ok(Conv2d(Product::new(weights, weight, bias, geometry, vec![(site, outputs)])?))
     }
 
     /// The index of this layer's adapter site.
     pub fn site(&self) -> usize {
-        self.site
+        self.0.site()
     }
 
     /// `[batch, height, width, inputs]` to `[batch, height', width', outputs]`.
@@ -72,21 +67,6 @@ impl Conv2d {
         plus: Option<&Tensor>,
         adapters: &Adapters,
     ) -> Result<Tensor> {
-        let ConvConfig { stride, padding, .. } = self.config;
-        let x = before.apply(x)?;
-        let convolved = |x: &Tensor, kernel: &Tensor| {
-            channels_last(&channels_first(x)?.conv2d(kernel, padding, stride, 1, 1)?)
-        };
-        let mut y = convolved(&x, &self.weight)?.broadcast_add(&self.bias)?;
-        for adapter in adapters.at(self.site) {
-            let seen = adapters.dropped(self.site, &x)?;
-            let inner = convolved(&seen, &adapter.down.to_dtype(x.dtype())?)?;
-            let raised = adapter.raise(&inner.flatten_to(2)?)?;
-            y = (&y + raised.reshape(y.shape())?)?;
-        }
-        match plus {
-            Some(plus) => y.broadcast_add(plus),
-            None => Ok(y),
-        }
+        self.0.run(x, before, plus, adapters)
     }
 }

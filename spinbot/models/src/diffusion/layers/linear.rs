@@ -1,19 +1,14 @@
-//! The linear layer, and the gated activation of diffusers' feed-forward.
+//! The linear layer.
 
+use super::frozen::Product;
 use super::{Before, Weights};
 use crate::diffusion::adapters::{Adapters, SiteKind};
-use crate::ops::OpSet;
-use candle_core::{D, Result, Tensor};
+use crate::ops::Geometry;
+use candle_core::{Result, Tensor};
 
 /// `x·Wᵀ + b` over the last dimension with frozen weights, and the adapters of its site.
 #[derive(Debug, Clone)]
-pub struct Linear {
-    /// `[outputs, inputs]`.
-    weight: Tensor,
-    bias: Option<Tensor>,
-    site: usize,
-    set: OpSet,
-}
+pub struct Linear(Product);
 
 impl Linear {
     /// Reads `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`, if there is to be one.
@@ -22,7 +17,9 @@ impl Linear {
     /// When a tensor is missing or has another shape.
     pub fn load(weights: &Weights, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let weight = weights.get((outputs, inputs), "weight")?;
-        Self::enter(weights, SiteKind::Linear, weight, bias)
+        let bias = bias.then(|| weights.get(outputs, "bias")).transpose()?;
+        let site = weights.enter(SiteKind::Linear, inputs, outputs);
+        Ok(Linear(Product::new(weights, weight, bias, Geometry::POINT, vec![(site, outputs)])?))
     }
 
     /// Reads a 1x1 convolution's `weight`, `[outputs, inputs, 1, 1]`, and `bias`: on channels-last pictures it is a
@@ -32,18 +29,29 @@ impl Linear {
     /// As [`Linear::load`].
     pub fn load_conv1x1(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
         let weight = weights.get((outputs, inputs, 1, 1), "weight")?.reshape((outputs, inputs))?;
-        Self::enter(weights, SiteKind::Conv { kernel: 1, stride: 1, padding: 0 }, weight, true)
+        let bias = Some(weights.get(outputs, "bias")?);
+        let site = weights.enter(Geometry::POINT.into(), inputs, outputs);
+        Ok(Linear(Product::new(weights, weight, bias, Geometry::POINT, vec![(site, outputs)])?))
     }
 
-    fn enter(weights: &Weights, kind: SiteKind, weight: Tensor, bias: bool) -> Result<Self> {
-        let (outputs, inputs) = weight.dims2()?;
-        let bias = if bias { Some(weights.get(outputs, "bias")?) } else { None };
-        Ok(Linear { weight, bias, site: weights.enter(kind, inputs, outputs), set: weights.op_set() })
+    /// Several layers without bias of the same input, whose outputs come side by side: `to_q`, `to_k` and `to_v` in
+    /// one. Each keeps its own adapter site.
+    ///
+    /// # Errors
+    /// As [`Linear::load`].
+    pub fn load_joined(weights: &Weights, names: &[&str], inputs: usize, outputs: usize) -> Result<Self> {
+        let (mut joined, mut parts) = (Vec::new(), Vec::new());
+        for name in names {
+            let weights = weights.pp(name);
+            joined.push(weights.get((outputs, inputs), "weight")?);
+            parts.push((weights.enter(SiteKind::Linear, inputs, outputs), outputs));
+        }
+        Ok(Linear(Product::new(weights, Tensor::cat(&joined, 0)?, None, Geometry::POINT, parts)?))
     }
 
-    /// The index of this layer's adapter site.
+    /// The index of this layer's adapter site, of several joined layers' the first.
     pub fn site(&self) -> usize {
-        self.site
+        self.0.site()
     }
 
     /// `[.., inputs]` to `[.., outputs]`.
@@ -65,35 +73,6 @@ impl Linear {
         plus: Option<&Tensor>,
         adapters: &Adapters,
     ) -> Result<Tensor> {
-        let x = before.apply(x)?;
-        let mut shape = x.dims().to_vec();
-        let x = x.flatten_to(D::Minus2)?.contiguous()?;
-        let mut y = x.matmul(&self.weight.t()?)?;
-        if let Some(bias) = &self.bias {
-            y = y.broadcast_add(bias)?;
-        }
-        for adapter in adapters.at(self.site) {
-            let down = adapter.down.flatten_from(1)?.to_dtype(x.dtype())?;
-            let inner = adapters.dropped(self.site, &x)?.matmul(&down.t()?)?;
-            y = (y + adapter.raise(&inner)?)?;
-        }
-        if let Some(last) = shape.last_mut() {
-            *last = self.weight.dim(0)?;
-        }
-        let y = y.reshape(shape)?;
-        match plus {
-            Some(plus) => y + plus,
-            None => Ok(y),
-        }
+        self.0.run(x, before, plus, adapters)
     }
-}
-
-/// `[.., 2·n]` to `[.., n]`: the first half times the GELU of the second (GEGLU; Shazeer 2020), with the exact GELU
-/// as in diffusers.
-///
-/// # Errors
-/// When the last dimension is odd.
-pub fn geglu(x: &Tensor) -> Result<Tensor> {
-    let half = x.dim(D::Minus1)? / 2;
-    x.narrow(D::Minus1, 0, half)? * x.narrow(D::Minus1, half, half)?.gelu_erf()?
 }

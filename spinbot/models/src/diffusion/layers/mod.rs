@@ -8,6 +8,7 @@
 
 mod attention;
 mod conv;
+mod frozen;
 mod linear;
 mod norm;
 mod shape;
@@ -15,7 +16,7 @@ mod weights;
 
 pub use attention::Attend;
 pub use conv::{Conv2d, ConvConfig};
-pub use linear::{Linear, geglu};
+pub use linear::Linear;
 pub use norm::{Before, GroupNorm, LayerNorm};
 pub use shape::{channels_first, channels_last, upsample_nearest};
 pub use weights::Weights;

@@ -1,5 +1,6 @@
 //! Turning pictures between layouts and sizes.
 
+use crate::ops::{OpSet, Upsample};
 use candle_core::{Result, Tensor};
 
 /// `[batch, channels, height, width]` to `[batch, height, width, channels]`, contiguous.
@@ -15,7 +16,10 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
 /// Repeats every pixel of `[batch, height, width, channels]` to `[batch, 2·height, 2·width, channels]`.
 ///
 /// candle's own `upsample_nearest2d` overwrites gradients where it should add to them.
-pub fn upsample_nearest(x: &Tensor) -> Result<Tensor> {
+pub fn upsample_nearest(x: &Tensor, set: OpSet) -> Result<Tensor> {
+    if set == OpSet::Fused {
+        return x.contiguous()?.apply_op1(Upsample);
+    }
     let (b, h, w, c) = x.dims4()?;
     x.reshape((b, h, 1, w, 1, c))?.broadcast_as((b, h, 2, w, 2, c))?.reshape((b, 2 * h, 2 * w, c))
 }

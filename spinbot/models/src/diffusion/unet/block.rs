@@ -5,6 +5,7 @@ use super::transformer::Transformer2D;
 use super::{Given, State};
 use crate::diffusion::adapters::Adapters;
 use crate::diffusion::layers::{Before, Conv2d, ConvConfig, GroupNorm, Linear, Weights, upsample_nearest};
+use crate::ops::OpSet;
 use candle_core::{D, Result, Tensor};
 
 /// Two convolutions around the time's embedding, beside a shortcut (diffusers' `ResnetBlock2D`).
@@ -52,7 +53,7 @@ impl ResnetBlock {
 enum Work {
     Block { resnet: ResnetBlock, transformer: Option<Transformer2D> },
     Downsample(Conv2d),
-    Upsample(Conv2d),
+    Upsample(Conv2d, OpSet),
 }
 
 /// One step of the network.
@@ -81,7 +82,7 @@ impl Segment {
                 }
             }
             Work::Downsample(conv) => conv.forward(&hidden, adapters)?,
-            Work::Upsample(conv) => conv.forward(&upsample_nearest(&hidden)?, adapters)?,
+            Work::Upsample(conv, set) => conv.forward(&upsample_nearest(&hidden, *set)?, adapters)?,
         };
         if self.leaves {
             skips.push(hidden.clone());
@@ -148,7 +149,7 @@ pub(super) fn load(config: &UNetConfig, weights: &Weights) -> Result<Vec<Segment
             segments.push(Segment { work: Work::Block { resnet, transformer }, takes: true, leaves: false });
         }
         if i < last {
-            let work = Work::Upsample(resampled(&place, "upsamplers", width, 1)?);
+            let work = Work::Upsample(resampled(&place, "upsamplers", width, 1)?, weights.op_set());
             segments.push(Segment { work, takes: false, leaves: false });
         }
     }

@@ -2,44 +2,55 @@
 
 use super::config::UNetConfig;
 use crate::diffusion::adapters::Adapters;
-use crate::diffusion::layers::{Attend, Before, GroupNorm, LayerNorm, Linear, Weights, geglu};
+use crate::diffusion::layers::{Attend, Before, GroupNorm, LayerNorm, Linear, Weights};
 use candle_core::{Result, Tensor};
 
-/// Queries of the picture, keys and values of the picture or the text.
+/// What queries, keys and values are made by.
+#[derive(Debug, Clone)]
+enum Projections {
+    /// Of the same tokens.
+    Within(Linear),
+    /// Queries of the picture, keys and values of the text.
+    To(Linear, Linear),
+}
+
+/// Attention and the layer after it.
 #[derive(Debug, Clone)]
 struct Attention {
-    to_q: Linear,
-    to_k: Linear,
-    to_v: Linear,
+    projections: Projections,
     to_out: Linear,
     attend: Attend,
 }
 
 impl Attention {
-    fn load(weights: &Weights, width: usize, context: usize, attend: Attend) -> Result<Self> {
-        let project = |name, inputs| Linear::load(&weights.pp(name), inputs, width, false);
+    /// To tokens of `context` channels, or within the same tokens.
+    fn load(weights: &Weights, width: usize, context: Option<usize>, attend: Attend) -> Result<Self> {
+        let projections = match context {
+            None => {
+                Projections::Within(Linear::load_joined(weights, &["to_q", "to_k", "to_v"], width, width)?)
+            }
+            Some(context) => Projections::To(
+                Linear::load(&weights.pp("to_q"), width, width, false)?,
+                Linear::load_joined(weights, &["to_k", "to_v"], context, width)?,
+            ),
+        };
         Ok(Attention {
-            to_q: project("to_q", width)?,
-            to_k: project("to_k", context)?,
-            to_v: project("to_v", context)?,
+            projections,
             to_out: Linear::load(&weights.pp("to_out.0"), width, width, true)?,
             attend,
         })
     }
 
-    /// Adds to x what its normalised tokens find in `context`, or in themselves.
-    fn forward(
-        &self,
-        x: &Tensor,
-        norm: &LayerNorm,
-        context: Option<&Tensor>,
-        adapters: &Adapters,
-    ) -> Result<Tensor> {
-        let normed = norm.forward(x)?;
-        let context = context.unwrap_or(&normed);
-        let q = self.to_q.forward(&normed, adapters)?;
-        let (k, v) = (self.to_k.forward(context, adapters)?, self.to_v.forward(context, adapters)?);
-        self.to_out.run(&self.attend.forward(&q, &k, &v)?, Before::Nothing, Some(x), adapters)
+    /// Adds to x what its normalised tokens find in the text, or in themselves.
+    fn forward(&self, x: &Tensor, norm: &LayerNorm, text: &Tensor, adapters: &Adapters) -> Result<Tensor> {
+        let before = Before::Layer(norm);
+        let found = match &self.projections {
+            Projections::Within(qkv) => self.attend.packed(&qkv.run(x, before, None, adapters)?)?,
+            Projections::To(q, kv) => {
+                self.attend.to_packed(&q.run(x, before, None, adapters)?, &kv.forward(text, adapters)?)?
+            }
+        };
+        self.to_out.run(&found, Before::Nothing, Some(x), adapters)
     }
 }
 
@@ -60,9 +71,9 @@ impl TransformerBlock {
         let norm = |name| LayerNorm::load(&weights.pp(name), width, 1e-5);
         Ok(TransformerBlock {
             norm1: norm("norm1")?,
-            attn1: Attention::load(&weights.pp("attn1"), width, width, attend)?,
+            attn1: Attention::load(&weights.pp("attn1"), width, None, attend)?,
             norm2: norm("norm2")?,
-            attn2: Attention::load(&weights.pp("attn2"), width, context, attend)?,
+            attn2: Attention::load(&weights.pp("attn2"), width, Some(context), attend)?,
             norm3: norm("norm3")?,
             ff_in: Linear::load(&weights.pp("ff.net.0.proj"), width, 8 * width, true)?,
             ff_out: Linear::load(&weights.pp("ff.net.2"), 4 * width, width, true)?,
@@ -70,10 +81,10 @@ impl TransformerBlock {
     }
 
     fn forward(&self, x: &Tensor, text: &Tensor, adapters: &Adapters) -> Result<Tensor> {
-        let x = self.attn1.forward(x, &self.norm1, None, adapters)?;
-        let x = self.attn2.forward(&x, &self.norm2, Some(text), adapters)?;
+        let x = self.attn1.forward(x, &self.norm1, text, adapters)?;
+        let x = self.attn2.forward(&x, &self.norm2, text, adapters)?;
         let inner = self.ff_in.run(&x, Before::Layer(&self.norm3), None, adapters)?;
-        self.ff_out.run(&geglu(&inner)?, Before::Nothing, Some(&x), adapters)
+        self.ff_out.run(&inner, Before::Geglu, Some(&x), adapters)
     }
 }
 
