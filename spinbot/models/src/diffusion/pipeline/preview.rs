@@ -9,6 +9,9 @@ use rand_chacha::ChaCha8Rng;
 /// Pictures that the map is fitted to, and their edge in latents.
 const PICTURES: usize = 12;
 const EDGE: usize = 8;
+/// Patches on each: on soft fields alone the map explains 57 % of the variance of the trial model's pictures, with these
+/// 71 %.
+const PATCHES: usize = 8;
 /// Keeps the fit from blowing up along latent directions that no colour moves.
 const RIDGE: f64 = 1e-3;
 
@@ -22,8 +25,8 @@ pub struct LatentPreview {
 }
 
 impl LatentPreview {
-    /// Fits the map by least squares to the latents of soft colour fields, which cover the cube of colours. A second
-    /// or less even for the autoencoder of Stable Diffusion.
+    /// Fits the map by least squares to the latents of fields and patches of all colours, for which the encoder
+    /// sees as many pixels as a picture of 222 x 222 has.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] when the device fails or the latents are not finite.
@@ -101,21 +104,29 @@ fn eliminated(mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     rows.into_iter().map(|row| row[size..].to_vec()).collect()
 }
 
-/// Pictures in which each colour channel goes between random corner values, in -1..1.
+/// Pictures `[PICTURES, 3, edge, edge]` in -1..1: each colour channel goes between random corner values, and patches of
+/// random colours lie on them.
 fn colour_fields(edge: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut values = Vec::with_capacity(PICTURES * 3 * edge * edge);
-    for _ in 0..PICTURES * 3 {
-        let corners: [f32; 4] = std::array::from_fn(|_| random.random_range(-1.0..1.0));
-        for y in 0..edge {
-            for x in 0..edge {
-                let [x, y] = [x, y].map(|at| at as f32 / edge as f32);
-                let between = |a: f32, b: f32, t: f32| a + (b - a) * t;
-                values.push(between(
-                    between(corners[0], corners[1], x),
-                    between(corners[2], corners[3], x),
-                    y,
-                ));
+    for _ in 0..PICTURES {
+        let corners: [[f32; 4]; 3] =
+            std::array::from_fn(|_| std::array::from_fn(|_| random.random_range(-1.0..1.0)));
+        let patches: [([usize; 4], [f32; 3]); PATCHES] = std::array::from_fn(|_| {
+            let [left, top] = std::array::from_fn(|_| random.random_range(0..edge));
+            let [width, height] = std::array::from_fn(|_| random.random_range(edge / 8..edge / 2));
+            let colour = std::array::from_fn(|_| random.random_range(-1.0..1.0));
+            ([left, top, left + width, top + height], colour)
+        });
+        let between = |a: f32, b: f32, t: usize| a + (b - a) * t as f32 / edge as f32;
+        for (colour, [a, b, c, d]) in corners.into_iter().enumerate() {
+            for (y, x) in (0..edge).flat_map(|y| (0..edge).map(move |x| (y, x))) {
+                let inside = |[left, top, right, bottom]: [usize; 4]| {
+                    (left..right).contains(&x) && (top..bottom).contains(&y)
+                };
+                let patch = patches.iter().rev().find(|(patch, _)| inside(*patch));
+                let field = between(between(a, b, x), between(c, d, x), y);
+                values.push(patch.map_or(field, |(_, colours)| colours[colour]));
             }
         }
     }

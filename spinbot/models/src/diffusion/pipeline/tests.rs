@@ -217,7 +217,7 @@ fn every_adapter_changes_the_picture() {
         let site =
             sites.iter().find(|site| site.path.contains("to_v") || site.path.contains("v_proj")).unwrap();
         let mut adapters = PipelineAdapters::default();
-        let mut own = [&mut adapters.unet, &mut adapters.text_encoder, &mut adapters.text_encoder_2];
+        let own = [&mut adapters.unet, &mut adapters.text_encoder, &mut adapters.text_encoder_2];
         let [down, up] =
             [site.down_shape(2), vec![site.outputs, 2]].map(|shape| recipe::input("pair", shape));
         own[component].push(site, LowRank { down, up, scale: 0.5 });

@@ -5,6 +5,7 @@ use crate::diffusion::adapters::Adapters;
 use crate::diffusion::layers::{
     Attend, Before, Conv2d, ConvConfig, GroupNorm, Linear, Weights, upsample_nearest,
 };
+use crate::ops::OpSet;
 use candle_core::{Result, Tensor};
 
 const EPSILON: f64 = 1e-6;
@@ -194,6 +195,7 @@ pub(super) struct Decoder {
     levels: Vec<Level>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
+    set: OpSet,
 }
 
 impl Decoder {
@@ -215,6 +217,7 @@ impl Decoder {
             levels: (0..channels.len()).map(level).collect::<Result<_>>()?,
             norm_out: GroupNorm::load(&weights.pp("conv_norm_out"), first, groups, EPSILON)?,
             conv_out: Conv2d::load(&weights.pp("conv_out"), first, 3, same)?,
+            set: weights.op_set(),
         })
     }
 
@@ -224,7 +227,7 @@ impl Decoder {
         for level in &self.levels {
             x = level.forward(&x)?;
             if let Some(sampler) = &level.sampler {
-                x = sampler.forward(&upsample_nearest(&x)?, &none)?;
+                x = sampler.forward(&upsample_nearest(&x, self.set)?, &none)?;
             }
         }
         self.conv_out.run(&x, Before::GroupSilu(&self.norm_out), None, &none)
