@@ -11,6 +11,6 @@ pub(in crate::diffusion) mod tests;
 mod tokenizer;
 
 pub use clip::{ClipText, HiddenState, TextStates};
-pub use config::ClipTextConfig;
+pub use config::{Activation, ClipTextConfig};
 pub use encoder::TextEncoder;
 pub use tokenizer::ClipTokenizer;
