@@ -25,6 +25,15 @@ pub(crate) fn normalise(x: &Tensor, style: &Tensor) -> Result<Tensor> {
 
 /// The statistics of each channel of `[time, channels]` values.
 pub(super) fn statistics(x: &[f32], channels: usize) -> Statistics {
+    let (mean, variance) = moments(x, channels);
+    Statistics {
+        inverse_deviation: variance.iter().map(|v| (1.0 / (v + EPSILON).sqrt()) as f32).collect(),
+        mean: mean.into_iter().map(|mean| mean as f32).collect(),
+    }
+}
+
+/// Mean and variance of each channel of `[rows, channels]` values.
+pub(super) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
     let blocks: Vec<(Vec<f32>, Vec<f32>, usize)> = x
         .par_chunks(ROWS * channels)
         .map(|x| {
@@ -34,20 +43,19 @@ pub(super) fn statistics(x: &[f32], channels: usize) -> Statistics {
         })
         .collect();
     let rows = (x.len() / channels).max(1) as f64;
-    let mut total = vec![0.0_f64; channels];
-    for (mean, _, rows) in &blocks {
-        total.iter_mut().zip(mean).for_each(|(total, mean)| *total += f64::from(*mean) * *rows as f64);
+    let mut mean = vec![0.0_f64; channels];
+    for (block, _, count) in &blocks {
+        mean.iter_mut()
+            .zip(block)
+            .for_each(|(mean, block)| *mean += f64::from(*block) * *count as f64 / rows);
     }
-    let mean: Vec<f64> = total.iter().map(|total| total / rows).collect();
     // Chan, Golub & LeVeque: squares within the blocks, plus those between their means.
     let mut variance = vec![0.0_f64; channels];
-    for (block, squares, rows) in &blocks {
+    for (block, squares, count) in &blocks {
         for c in 0..channels {
-            variance[c] += f64::from(squares[c]) + *rows as f64 * (f64::from(block[c]) - mean[c]).powi(2);
+            let between = *count as f64 * (f64::from(block[c]) - mean[c]).powi(2);
+            variance[c] += (f64::from(squares[c]) + between) / rows;
         }
     }
-    Statistics {
-        inverse_deviation: variance.iter().map(|v| (1.0 / (v / rows + EPSILON).sqrt()) as f32).collect(),
-        mean: mean.into_iter().map(|mean| mean as f32).collect(),
-    }
+    (mean, variance)
 }
