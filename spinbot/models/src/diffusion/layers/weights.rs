@@ -21,8 +21,13 @@ pub struct Weights<'a> {
 
 impl<'a> Weights<'a> {
     /// The root of a component's weights: `unet`, `text_encoder`, `text_encoder_2`, `vae`. The fused set is for f32
-    /// on the CPU; for anything else the stock set is taken in its place.
+    /// on the CPU; for anything else the stock set is taken in its place. bf16 becomes f32 on the CPU, where candle
+    /// multiplies no bf16.
     pub fn new(component: &str, vb: VarBuilder<'a>, set: OpSet) -> Self {
+        let vb = match vb.device().is_cpu() && vb.dtype() == DType::BF16 {
+            true => vb.to_dtype(DType::F32),
+            false => vb,
+        };
         let fusible = vb.device().is_cpu() && vb.dtype() == DType::F32;
         let root = match vb.prefix().len() {
             0 => 0,

@@ -1,0 +1,3 @@
+//! Whole models on disk.
+
+pub(crate) mod unet_names;
