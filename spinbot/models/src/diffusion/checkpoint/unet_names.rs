@@ -47,12 +47,17 @@ impl Numbering {
                 _ => {}
             }
         }
-        let layers_per_block = if first_down == usize::MAX { inputs } else { first_down - 1 };
+        let layers_per_block = if first_down == usize::MAX { inputs } else { first_down.saturating_sub(1) };
         let mut found = Numbering { layers_per_block, up_attention: Vec::new() };
         for (block, attention) in last_ups {
             found.up_block(&(block / (layers_per_block + 1)).to_string(), attention);
         }
         found
+    }
+
+    /// Residual blocks in a down block; `None` when no block was found.
+    pub(crate) fn layers_per_block(&self) -> Option<usize> {
+        (self.layers_per_block > 0).then_some(self.layers_per_block)
     }
 
     fn up_block(&mut self, block: &str, attention: bool) {
