@@ -66,7 +66,7 @@ pub(crate) fn with(folder: &Path, path: &Path, taken: &[&str]) -> Result<(AddedM
 }
 
 /// Takes safetensors and GGUF by extension and first bytes; anything else is refused with how to convert it.
-fn check_format(path: &Path) -> Result<()> {
+pub(crate) fn check_format(path: &Path) -> Result<()> {
     let refuse = |reason: &str, convert: &str| {
         Err(ModelError::Format { path: path.to_owned(), reason: reason.into(), convert: convert.into() })
     };

@@ -1,4 +1,4 @@
-//! Pictures from text: the networks of Stable Diffusion, under diffusers' names of weights and configuration.
+//! Drawing by denoising: the networks of Stable Diffusion 1.5, 2.x and XL, and of models shaped like them.
 //!
 //! - [`layers`]: what every network here is built of;
 //! - [`adapters`]: LoRA, beside any layer;
@@ -7,12 +7,16 @@
 //! - [`text`]: prompts, and CLIP's text encoders;
 //! - [`vae`]: between pictures and latents;
 //! - [`pipeline`]: from a request to pictures;
+//! - [`checkpoint`]: whole models on disk, in folders and single files;
+//! - [`lora_file`]: adapters on disk, as diffusers and kohya write them;
 //! - [`train`]: the optimiser.
 //!
-//! No file formats and no training loop live here beyond what a network needs to be one.
+//! No training loop lives here beyond what a network needs to be one.
 
 pub mod adapters;
+pub mod checkpoint;
 pub mod layers;
+pub mod lora_file;
 pub mod pipeline;
 #[cfg(test)]
 mod recipe;
