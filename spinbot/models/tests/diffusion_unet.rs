@@ -236,6 +236,37 @@ fn fifty_steps_of_training_are_those_of_peft() {
 }
 
 #[test]
+fn gradients_by_segments_are_those_of_the_whole() {
+    for set in SETS {
+        let unet = load("sd15", set, DType::F32);
+        let mut adapters = Adapters::new_trainable(unet.sites(), RANK, ALPHA, 3, &Device::Cpu).unwrap();
+        for (name, variable) in adapters.variables().iter().filter(|(name, _)| name.ends_with("lora_B")) {
+            variable.set(&(recipe(name, variable.dims()) * 0.1).unwrap()).unwrap();
+        }
+        adapters.set_dropout(0.1, 9);
+        let latents = recipe("latents", (2, 4, 8, 8));
+        let noise = recipe("noise", (2, 4, 8, 8));
+        let hidden = candle_core::Var::from_tensor(&recipe("hidden", (2, 7, 20))).unwrap();
+        let text = Conditioning::text(hidden.as_tensor().clone());
+        let times = [700.0, 20.0];
+        let loss = squared_error(&unet.forward(&latents, &times, &text, &adapters).unwrap(), &noise).unwrap();
+        let whole = loss.backward().unwrap();
+        let parts = unet
+            .backward_checkpointed(&latents, &times, &text, &adapters, |prediction| {
+                squared_error(prediction, &noise)
+            })
+            .unwrap();
+        assert_eq!(worst(&parts.loss, &loss.detach()), 0.0);
+        assert!(relative(&parts.hidden, whole.get(&hidden).unwrap()) < 1e-4);
+        for (name, variable) in adapters.variables() {
+            let (whole, part) = (whole.get(variable).unwrap(), parts.gradients.get(variable).unwrap());
+            let apart = relative(part, whole);
+            assert!(apart < 1e-4, "{set:?}, {name}: {apart:e}");
+        }
+    }
+}
+
+#[test]
 fn an_optimizer_continues_from_its_state_as_if_it_had_never_stopped() {
     let unet = load("trained", OpSet::Fused, DType::F32);
     let adapters = Adapters::new_trainable(&targets(&unet), RANK, ALPHA, 3, &Device::Cpu).unwrap();
