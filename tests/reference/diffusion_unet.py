@@ -112,6 +112,8 @@ def training(out):
                 if step > 0 or "lora_B" in name:
                     out[f"gradient{step + 1}.{name}"] = value.grad.clone()
         optimizer.step()
+        if step == 0:
+            out.update((f"second.{name}", value.detach().clone()) for name, value in adapters.items() if "lora_B" in name)
         losses.append(loss.item())
     out["losses"], out["times"], out["alphas"] = torch.tensor(losses), times.float(), alphas[times]
     for name, value in adapters.items():

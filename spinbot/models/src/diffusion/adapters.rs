@@ -172,9 +172,14 @@ impl Adapters {
 
     /// The same numbers without variables, so that no graph is kept, and without dropout.
     pub fn detached(&self) -> Self {
+        Adapters { dropout: None, ..self.quiet() }
+    }
+
+    /// The same numbers and dropout without variables, so that no graph is kept.
+    pub(super) fn quiet(&self) -> Self {
         let detach = |pair: &LowRank| LowRank { down: pair.down.detach(), up: pair.up.detach(), ..*pair };
         let by_site = self.by_site.iter().map(|pairs| pairs.iter().map(detach).collect()).collect();
-        Adapters { by_site, variables: Vec::new(), dropout: None }
+        Adapters { by_site, variables: Vec::new(), dropout: self.dropout }
     }
 
     /// Whether anything is dropped of what adapters see.

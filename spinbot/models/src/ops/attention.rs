@@ -1,11 +1,11 @@
 //! Scaled dot-product attention on `[batch, tokens, channels]` as it comes from the projections, heads side by side.
 //! Scores are never kept: the way back computes them again.
 
+use super::block::map;
 use super::custom::{values, with_values};
 use super::gemm::{Matrix, multiply};
 use super::rowwise;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 /// Queries whose scores are held at once.
 const SLICE: usize = 128;
@@ -101,31 +101,28 @@ impl Heads {
     fn forward(self, batch: usize, channels: usize, q: Side, k: Side, v: Side) -> Result<Vec<f32>> {
         let width = self.width(channels)?;
         let scale = (width as f32).sqrt().recip();
-        let heads: Vec<Vec<f32>> = (0..batch * self.count)
-            .into_par_iter()
-            .map(|job| {
-                let (sample, head) = (job / self.count, job % self.count);
-                let mut out = vec![0.0; q.tokens * width];
-                let mut scores = vec![0.0; SLICE.min(q.tokens) * k.tokens];
-                for first in (0..q.tokens).step_by(SLICE) {
-                    let rows = SLICE.min(q.tokens - first);
-                    let scores = &mut scores[..rows * k.tokens];
-                    let queries = q.rows(sample, head, width, first, rows);
-                    self.weights(
-                        scores,
-                        queries,
-                        k.rows(sample, head, width, 0, k.tokens),
-                        first,
-                        k.tokens,
-                        scale,
-                    );
-                    let scores = Matrix::by_rows(scores, rows, k.tokens, k.tokens);
-                    let out = &mut out[first * width..];
-                    multiply(out, scores, v.rows(sample, head, width, 0, k.tokens), false);
-                }
-                out
-            })
-            .collect();
+        let heads = map(batch * self.count, |job| {
+            let (sample, head) = (job / self.count, job % self.count);
+            let mut out = vec![0.0; q.tokens * width];
+            let mut scores = vec![0.0; SLICE.min(q.tokens) * k.tokens];
+            for first in (0..q.tokens).step_by(SLICE) {
+                let rows = SLICE.min(q.tokens - first);
+                let scores = &mut scores[..rows * k.tokens];
+                let queries = q.rows(sample, head, width, first, rows);
+                self.weights(
+                    scores,
+                    queries,
+                    k.rows(sample, head, width, 0, k.tokens),
+                    first,
+                    k.tokens,
+                    scale,
+                );
+                let scores = Matrix::by_rows(scores, rows, k.tokens, k.tokens);
+                let out = &mut out[first * width..];
+                multiply(out, scores, v.rows(sample, head, width, 0, k.tokens), false);
+            }
+            out
+        });
         let mut out = Gradient::new(batch, q.tokens, channels);
         for (job, head) in heads.iter().enumerate() {
             out.put(job / self.count, job % self.count * width, width, head);
@@ -144,37 +141,28 @@ impl Heads {
         let width = self.width(channels)?;
         let scale = (width as f32).sqrt().recip();
         let tokens = k.tokens;
-        let heads: Vec<[Vec<f32>; 3]> = (0..batch * self.count)
-            .into_par_iter()
-            .map(|job| {
-                let (sample, head) = (job / self.count, job % self.count);
-                let [mut dq, mut dk, mut dv] = [q.tokens, tokens, tokens].map(|n| vec![0.0; n * width]);
-                let mut weights = vec![0.0; SLICE.min(q.tokens) * tokens];
-                let mut d_weights = weights.clone();
-                let keys = k.rows(sample, head, width, 0, tokens);
-                let values = v.rows(sample, head, width, 0, tokens);
-                for first in (0..q.tokens).step_by(SLICE) {
-                    let rows = SLICE.min(q.tokens - first);
-                    let (weights, d_weights) =
-                        (&mut weights[..rows * tokens], &mut d_weights[..rows * tokens]);
-                    let queries = q.rows(sample, head, width, first, rows);
-                    let grad = grad.rows(sample, head, width, first, rows);
-                    self.weights(weights, queries, keys, first, tokens, scale);
-                    multiply(
-                        &mut dv,
-                        Matrix::by_rows(weights, rows, tokens, tokens).transposed(),
-                        grad,
-                        true,
-                    );
-                    multiply(d_weights, grad, values.transposed(), false);
-                    rowwise::softmax_backward(d_weights, weights, tokens, scale);
-                    let d_scores = Matrix::by_rows(d_weights, rows, tokens, tokens);
-                    multiply(&mut dq[first * width..], d_scores, keys, false);
-                    multiply(&mut dk, d_scores.transposed(), queries, true);
-                }
-                [dq, dk, dv]
-            })
-            .collect();
+        let heads = map(batch * self.count, |job| {
+            let (sample, head) = (job / self.count, job % self.count);
+            let [mut dq, mut dk, mut dv] = [q.tokens, tokens, tokens].map(|n| vec![0.0; n * width]);
+            let mut weights = vec![0.0; SLICE.min(q.tokens) * tokens];
+            let mut d_weights = weights.clone();
+            let keys = k.rows(sample, head, width, 0, tokens);
+            let values = v.rows(sample, head, width, 0, tokens);
+            for first in (0..q.tokens).step_by(SLICE) {
+                let rows = SLICE.min(q.tokens - first);
+                let (weights, d_weights) = (&mut weights[..rows * tokens], &mut d_weights[..rows * tokens]);
+                let queries = q.rows(sample, head, width, first, rows);
+                let grad = grad.rows(sample, head, width, first, rows);
+                self.weights(weights, queries, keys, first, tokens, scale);
+                multiply(&mut dv, Matrix::by_rows(weights, rows, tokens, tokens).transposed(), grad, true);
+                multiply(d_weights, grad, values.transposed(), false);
+                rowwise::softmax_backward(d_weights, weights, tokens, scale);
+                let d_scores = Matrix::by_rows(d_weights, rows, tokens, tokens);
+                multiply(&mut dq[first * width..], d_scores, keys, false);
+                multiply(&mut dk, d_scores.transposed(), queries, true);
+            }
+            [dq, dk, dv]
+        });
         for (job, head) in heads.iter().enumerate() {
             for (which, rows) in head.iter().enumerate() {
                 put(which, job / self.count, job % self.count * width, rows);

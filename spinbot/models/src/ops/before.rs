@@ -1,8 +1,8 @@
 //! What a frozen layer does to its input first, on rows of values, and the way back.
 
+use super::block::for_chunks;
 use super::simd::{self, Bend, Statistics};
 use super::{norm, rowwise};
-use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -33,14 +33,24 @@ pub(crate) enum First {
 /// Values to a thread, at least.
 const SHARE: usize = 1 << 14;
 
-/// Calls `work` with bands of rows of `out` and of x.
-fn bands(out: &mut [f32], width: usize, x: &[f32], x_width: usize, work: impl Fn(&mut [f32], &[f32]) + Sync) {
-    let rows = out.len() / width.max(1);
-    let band = rows.div_ceil(rayon::current_num_threads()).max(SHARE / width.max(1)).max(1);
-    if band >= rows {
-        return work(out, x);
-    }
-    out.par_chunks_mut(band * width).zip(x.par_chunks(band * x_width)).for_each(|(out, x)| work(out, x));
+/// Rows to a thread.
+fn band(rows: usize, width: usize) -> usize {
+    rows.div_ceil(rayon::current_num_threads()).max(SHARE / width.max(1)).max(1)
+}
+
+/// Calls `work` with bands of rows of `out` and the same rows of x; gives back what it returns, in order.
+fn bands<R: Send>(
+    out: &mut [f32],
+    width: usize,
+    x: &[f32],
+    x_width: usize,
+    work: impl Fn(&mut [f32], &[f32]) -> R + Sync,
+) -> Vec<R> {
+    let band = band(out.len() / width.max(1), width);
+    for_chunks(out, band * width, |n, out| {
+        let first = n * band * x_width;
+        work(out, &x[first..first + out.len() / width.max(1) * x_width])
+    })
 }
 
 impl First {
@@ -74,9 +84,11 @@ impl First {
             First::Geglu => {
                 let mut dx = vec![0.0; x.len()];
                 let width = channels / 2;
-                let band = SHARE.div_ceil(channels) * channels;
-                let parts = dx.par_chunks_mut(band).zip(x.par_chunks(band)).zip(grad.par_chunks(band / 2));
-                parts.for_each(|((dx, x), grad)| rowwise::geglu_backward(dx, x, grad, width));
+                let band = band(x.len() / channels.max(1), channels);
+                for_chunks(&mut dx, band * channels, |n, dx| {
+                    let (x, grad) = (&x[n * band * channels..], &grad[n * band * width..]);
+                    rowwise::geglu_backward(dx, &x[..dx.len()], &grad[..dx.len() / 2], width);
+                });
                 dx
             }
         }
@@ -126,25 +138,21 @@ impl Norm {
     fn backward(&self, x: &[f32], rows: usize, silu: bool, grad: &mut [f32]) {
         let channels = self.weight.len();
         let Some(groups) = self.groups else {
-            return bands(grad, channels, x, channels, |grad, x| {
+            bands(grad, channels, x, channels, |grad, x| {
                 rowwise::layer_norm_backward(grad, x, &self.weight, self.epsilon);
             });
+            return;
         };
         let sample = rows * channels;
         for (grad, x) in grad.chunks_mut(sample).zip(x.chunks(sample)) {
             let (statistics, scale, offset) = self.affine(x, groups);
             let bend = if silu { Bend::Silu } else { Bend::Not };
-            let band = SHARE.div_ceil(channels) * channels;
-            let sums: Vec<(Vec<f32>, Vec<f32>)> = grad
-                .par_chunks_mut(band)
-                .zip(x.par_chunks(band))
-                .map(|(grad, x)| {
-                    let (mut sums, mut products) = (vec![0.0; channels], vec![0.0; channels]);
-                    let both = (&mut sums[..], &mut products[..]);
-                    simd::bend_backward(grad, x, &scale, &offset, bend, Some(&statistics), both);
-                    (sums, products)
-                })
-                .collect();
+            let sums = bands(grad, channels, x, channels, |grad, x| {
+                let (mut du, mut products) = (vec![0.0; channels], vec![0.0; channels]);
+                let both = (&mut du[..], &mut products[..]);
+                simd::bend_backward(grad, x, &scale, &offset, bend, Some(&statistics), both);
+                (du, products)
+            });
             let width = channels / groups;
             let share = 1.0 / (rows * width) as f64;
             let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);

@@ -1,9 +1,9 @@
 //! Adaptive instance normalisation: each channel to mean 0 and variance 1 over the whole time axis, then scaled
 //! and shifted by the style (AdaIN; Huang & Belongie 2017).
 
+use super::block;
 use super::simd::{self, Statistics};
 use candle_core::{D, Result, Tensor};
-use rayon::prelude::*;
 
 /// Added to the variance.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -34,14 +34,12 @@ pub(super) fn statistics(x: &[f32], channels: usize) -> Statistics {
 
 /// Mean and variance of each channel of `[rows, channels]` values.
 pub(super) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
-    let blocks: Vec<(Vec<f32>, Vec<f32>, usize)> = x
-        .par_chunks(ROWS * channels)
-        .map(|x| {
-            let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
-            simd::moments(x, &mut mean, &mut squares);
-            (mean, squares, x.len() / channels)
-        })
-        .collect();
+    let blocks = block::map(x.len().div_ceil(ROWS * channels), |n| {
+        let x = &x[n * ROWS * channels..x.len().min((n + 1) * ROWS * channels)];
+        let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+        simd::moments(x, &mut mean, &mut squares);
+        (mean, squares, x.len() / channels)
+    });
     let rows = (x.len() / channels).max(1) as f64;
     let mut mean = vec![0.0_f64; channels];
     for (block, _, count) in &blocks {

@@ -1,8 +1,8 @@
 //! Products of rows with packed weights: which rows a convolution reads for each of its outputs, and the order in
 //! which slabs of weights meet tiles of rows, so that a slab stays in the second-level cache.
 
+use super::block::for_chunks;
 use super::tile::{self, Inputs, MOST, NARROW, NOWHERE, ROWS, WIDE};
-use rayon::prelude::*;
 
 /// Values of a slab's part that stay in the second-level cache.
 const CACHED: usize = 1 << 16;
@@ -28,7 +28,7 @@ impl Packed {
         let columns = outputs / WIDE * WIDE + rest(outputs);
         let mut values = vec![0.0; taps * inputs * columns];
         let slab = taps * inputs * WIDE;
-        values.par_chunks_mut(slab.max(1)).enumerate().for_each(|(n, slab)| {
+        for_chunks(&mut values, slab, |n, slab| {
             let first = n * WIDE;
             let width = slab.len() / (taps * inputs);
             for i in 0..inputs {
@@ -182,15 +182,9 @@ pub(super) fn accumulate(
     assert!(to.first + weights.outputs <= to.of && from.first + weights.inputs <= from.of);
     let tiles = sources.rows.div_ceil(ROWS);
     let band = tiles.div_ceil(rayon::current_num_threads()).max(1);
-    let work = |(n, out): (usize, &mut [f32])| {
-        let taps = &sources.tiles[n * band * sources.taps..];
-        accumulate_band(out, to, x, from, weights, taps);
-    };
-    let bands = out.par_chunks_mut(band * ROWS * to.of.max(1));
-    match tiles <= band {
-        true => work((0, out)),
-        false => bands.enumerate().for_each(work),
-    }
+    for_chunks(out, band * ROWS * to.of, |n, out| {
+        accumulate_band(out, to, x, from, weights, &sources.tiles[n * band * sources.taps..]);
+    });
 }
 
 fn accumulate_band(

@@ -12,6 +12,8 @@ mod frozen;
 mod linear;
 mod norm;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use attention::Attend;

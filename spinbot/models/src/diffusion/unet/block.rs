@@ -90,6 +90,11 @@ impl Segment {
         Ok(State { hidden, skips })
     }
 
+    /// Whether it continues from the latest skip as well.
+    pub(super) fn takes(&self) -> bool {
+        self.takes
+    }
+
     pub(super) fn set_attention_slice(&mut self, scores: usize) {
         if let Work::Block { transformer: Some(transformer), .. } = &mut self.work {
             transformer.set_attention_slice(scores);

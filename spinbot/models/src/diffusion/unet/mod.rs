@@ -4,10 +4,12 @@
 //! training may keep only what goes between them. No schedulers and no text live here.
 
 mod block;
+mod checkpoint;
 mod config;
 mod embedding;
 mod transformer;
 
+pub use checkpoint::Checkpointed;
 pub use config::{PerBlock, UNetConfig};
 pub use embedding::{AddedCond, Conditioning, guidance_scale_embedding};
 
@@ -146,6 +148,12 @@ struct State {
     hidden: Tensor,
     /// What the way down left for the way up, the latest last.
     skips: Vec<Tensor>,
+}
+
+impl State {
+    fn detached(&self) -> State {
+        State { hidden: self.hidden.detach(), skips: self.skips.iter().map(Tensor::detach).collect() }
+    }
 }
 
 /// What every segment sees.
