@@ -127,6 +127,9 @@ pub(crate) enum ModelAction {
     Add {
         /// The file; it stays where it is
         path: PathBuf,
+        /// What it is called [default: the file's name]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
     },
 }
 
@@ -266,7 +269,9 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
             }
             return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
-        ModelAction::Add { path } => println!("added {}", with_help(store.add(&path))?.id),
+        ModelAction::Add { path, name } => {
+            println!("added {}", with_help(store.add(&path, name.as_deref()))?.id);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -206,7 +206,10 @@ impl Call {
     #[must_use]
     pub(crate) fn pointing_at_voice(&self) -> Self {
         // More than any mixture has.
-        let inputs = |span| (1..=99).map(move |i| (format!("profile{i}"), span));
+        let inputs = |span| {
+            let profiles = (1..=99).map(move |i| (format!("profile{i}"), span));
+            profiles.chain([("weights".to_owned(), span)])
+        };
         self.pointing(self.span("voice").into_iter().flat_map(inputs))
     }
 

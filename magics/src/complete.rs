@@ -9,6 +9,7 @@ use crate::magic::{Magic, find, registry};
 use crate::reference::{about, help, label};
 use crate::spec::{Arg, BodyKind, Kind};
 use spinbot::Bundle;
+use spinbot::models::AddedModels;
 use spinbot::voices::{Profiles, STOCK};
 use std::path::Path;
 
@@ -160,9 +161,16 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
         Kind::Voice => {
             // The part of a mixture that is being typed.
             let part = text.rfind('+').map_or(text, |at| text.get(at + 1..).unwrap_or(""));
-            let own = Profiles::standard().names().unwrap_or_default();
-            let known = own.into_iter().chain(STOCK.iter().map(|voice| voice.id.to_owned()));
+            let profiles = Profiles::standard();
+            let own = profiles.names().unwrap_or_default();
+            let presets = profiles.models().voices().unwrap_or_default();
+            let own = own.into_iter().chain(presets.into_iter().map(|voice| voice.name));
+            let known = own.chain(STOCK.iter().map(|voice| voice.id.to_owned()));
             matching(known, part, Span::new(end - part.len(), end))
+        }
+        Kind::Model => {
+            let models = AddedModels::standard().list().unwrap_or_default();
+            matching(models.into_iter().map(|model| model.id), text, whole)
         }
         Kind::File | Kind::Path => {
             let escape = |name: &str| match quote {

@@ -11,8 +11,10 @@ pub enum Kind {
     File,
     /// A path, whether something lies there or not; relative to the notebook, `~` is the home folder.
     Path,
-    /// A voice: a stock voice, a profile, or a mixture; whether there is one is seen when it is used.
+    /// A voice: a stock voice, a profile, a mixture, or one of a model of the user's own; whether there is one is seen when it is used.
     Voice,
+    /// A model of the user's own; whether there is one is seen when it is used.
+    Model,
     /// A Rust variable's name.
     Name,
     /// A number in `min..=max`.

@@ -5,6 +5,7 @@ use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED};
 use crate::view::{self, Source, VoiceCard};
 use crate::{Call, Magic, Session, beside, convert, follow, leave};
 use spinbot::clone_voice::{DEFAULT_NAME, recordings};
+use spinbot::voices::Profiles;
 use spinbot::{Bundle, Fault, JobView, Plan, VoiceProfile};
 use std::path::Path;
 
@@ -32,6 +33,12 @@ const ARGS: &[Arg] = &[
         "TEXT",
         Kind::Text,
         "What is said in the recording, or a text file of it; heard by speech recognition when not given.",
+    ),
+    Arg::flag(
+        "with",
+        "MODEL",
+        Kind::Model,
+        "Speak with pocket-tts: the name its weights were added under; Kokoro when not given.",
     ),
     Arg::switch("finetune", "Also train adapters: closer to the speaker, and minutes instead of one."),
     Arg::switch("denoise", "Take steady noise out of the recording."),
@@ -63,6 +70,10 @@ impl Magic for CloneVoice {
          The profile is kept on this machine under its name, for `%speak --voice NAME` and `%render --voice NAME`; \
          an older one of that name is replaced. Leaves a Rust variable of type `spinbot::VoiceProfile`. The same in \
          Rust: `spinbot::clone_voice([\"me.wav\"]).consent(\"my own voice\").run()?`.\n\n\
+         With `--with MODEL` the voice is made for pocket-tts, of weights you bring (`spinbot models add \
+         model.safetensors --as pocket` in a terminal): up to 30 seconds of the recording are its prompt, and nothing \
+         is searched. It is scored and shown like any other. The weights that are published without cloning are \
+         refused; the profile speaks only with the weights it was made with.\n\n\
          Without `--consent` nothing is cloned."
     }
 
@@ -95,7 +106,7 @@ impl Magic for CloneVoice {
         let name = call.text("as").unwrap_or(DEFAULT_NAME).to_owned();
         let consent = call.text("consent").unwrap_or_default().to_owned();
         let profiles = cx.profiles();
-        let (plan, call) = plan(call, &name, &consent, cx.cwd())?;
+        let (plan, call) = plan(call, &name, &consent, profiles.clone(), cx.cwd())?;
         let fault = |fault: Fault| Failure::from(call.fault(fault));
         let replaced = profiles.path(&name).is_some_and(|path| path.exists());
         let Some((display_id, view)) = follow::run(plan, &call, cx)? else {
@@ -115,8 +126,15 @@ impl Magic for CloneVoice {
 }
 
 /// The plan, and the call in which its faults point at the right path.
-fn plan(call: &Call, name: &str, consent: &str, cwd: &Path) -> Result<(Plan, Call), MagicError> {
+fn plan(
+    call: &Call,
+    name: &str,
+    consent: &str,
+    profiles: Profiles,
+    cwd: &Path,
+) -> Result<(Plan, Call), MagicError> {
     let (mut clips, mut places) = (Vec::new(), Vec::new());
+    places.extend(call.span("with").map(|span| ("weights".to_owned(), span)));
     for (path, span) in call.placed_paths("clips") {
         let found = recordings(&convert::as_short_as_possible(path))
             .map_err(|Fault { message, help, .. }| MagicError { message, help, span: Some(span) })?;
@@ -134,7 +152,10 @@ fn plan(call: &Call, name: &str, consent: &str, cwd: &Path) -> Result<(Plan, Cal
         places.push(("clip".to_owned(), *only));
     }
     let call = call.pointing(places);
-    let mut clone = spinbot::clone_voice(clips).name(name).consent(consent);
+    let mut clone = spinbot::clone_voice(clips).name(name).consent(consent).profiles(profiles);
+    if let Some(model) = call.text("with") {
+        clone = clone.with(model);
+    }
     if let Some(text) = call.text("transcript") {
         clone = clone.transcript(transcript(text, cwd).map_err(|fault| call.fault(fault))?);
     }

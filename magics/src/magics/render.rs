@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub(crate) struct Render;
 
-const VOICE_HELP: &str = "Who says the text: a stock voice, a profile, or a mixture as `me:0.7+af_nova:0.3` (af_heart when not given).";
+const VOICE_HELP: &str = "Who says the text: a stock voice, a profile, a mixture as `me:0.7+af_nova:0.3`, or a voice of a model as `pocket/alba` (af_heart when not given).";
 
 const ARGS: &[Arg] = &[
     Arg::flag(
@@ -64,7 +64,8 @@ impl Magic for Render {
          variable of type `spinbot::Take`. The same in Rust: \
          `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`, or `.text(\"Hello\").voice(\"me\")` \
          in place of the recording.\n\n\
-         With `--text` the lips move by the exact times of the phonemes. \
+         With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
+         pocket-tts. \
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
          too large for the notebook is written to `spinbot-media/` beside it."
     }

@@ -16,7 +16,7 @@ const ARGS: &[Arg] = &[
         "voice",
         "VOICE",
         Kind::Voice,
-        "Who says it: a stock voice, a profile, or a mixture as `me:0.7+af_nova:0.3`.",
+        "Who says it: a stock voice, a profile, a mixture as `me:0.7+af_nova:0.3`, or a voice of a model as `pocket/alba`.",
     )
     .default(spinbot::DEFAULT_VOICE),
     Arg::flag("speed", "X", SPEED, "How fast; 1 is the voice's own.").default("1.0"),
@@ -56,7 +56,10 @@ impl Magic for Speak {
          its time, `spoken.subtitles()` is WebVTT, `spoken.save(\"hello.wav\")` keeps the file. The same in Rust: \
          `spinbot::speak(\"Hello\").voice(\"me\").run()?`.\n\n\
          The synthesiser is fetched once with `%models pull kokoro`. `%voices` lists the voices, `%clone_voice` \
-         makes one of a recording."
+         makes one of a recording.\n\n\
+         pocket-tts speaks too, with weights you bring: `spinbot models add model.safetensors --as pocket` in a \
+         terminal (the tokenizer and the folder `embeddings` beside it), then `--voice pocket/alba`. It reads a text by \
+         itself: only the parts of it have times, not words, and it takes no `--speed`, `--accent`, `--say` or mixture."
     }
 
     fn args(&self) -> &'static [Arg] {
@@ -153,9 +156,12 @@ fn shown(spoken: &Spoken, view: &JobView, name: &str, call: &Call, cwd: &Path) -
     let source = beside.as_deref().map_or(Source::Inline(&content), Source::Beside);
     let sound = wav::beginning(&spoken.speech().path, LONGEST_DRAWN);
     let length = view::seconds(timing.seconds);
-    let words = match timing.words.len() {
-        1 => "1 word".to_owned(),
-        n => format!("{n} words"),
+    // A synthesiser that reads by itself tells no words, and none are claimed.
+    let words = match (timing.words.len(), timing.sentences.len()) {
+        (0, 1) => "1 part, without times of words".to_owned(),
+        (0, n) => format!("{n} parts, without times of words"),
+        (1, _) => "1 word".to_owned(),
+        (n, _) => format!("{n} words"),
     };
     let fresh = !view.cached.iter().any(|step| step == "speak");
     let made = match fresh && timing.seconds > 0.0 {

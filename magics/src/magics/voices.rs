@@ -33,7 +33,8 @@ impl Magic for Voices {
 
     fn details(&self) -> &'static str {
         "A profile is one file: the voice, both samples, its scores and whose consent it was made with. It lies in \
-         the `voices` folder of SpinBot's data. The same in Rust: `spinbot::voices()?`, \
+         the `voices` folder of SpinBot's data. Preset voices of models you added (`spinbot models add FILE --as \
+         NAME`) are listed as NAME/VOICE. The same in Rust: `spinbot::voices()?`, \
          `spinbot::VoiceProfile::load(\"me\")?`."
     }
 
@@ -70,6 +71,7 @@ impl Magic for Voices {
             })
         };
         let profiles = cx.profiles();
+        let presets = profiles.models().voices().map_err(fault)?;
         if let Some(file) = call.path("export") {
             let profile = profiles.load(named("export")?).map_err(fault)?;
             profile.export(file).map_err(|f| fault(f.about("export")))?;
@@ -90,6 +92,9 @@ impl Magic for Voices {
         } else if let Some(voice) = name.and_then(stock) {
             let about =
                 format!("{}: {}, {}, a stock voice", voice.id, voice.accent.title(), voice.sex.name());
+            cx.stream(StreamName::Stdout, &format!("{about}\n"));
+        } else if let Some(preset) = name.and_then(|name| presets.iter().find(|preset| preset.name == name)) {
+            let about = format!("{}: a preset voice of the model {}", preset.name, preset.model.id);
             cx.stream(StreamName::Stdout, &format!("{about}\n"));
         } else if let Some(name) = name {
             let profile = profiles.load(name).map_err(fault)?;

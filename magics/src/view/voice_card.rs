@@ -90,7 +90,7 @@ impl VoiceCard<'_> {
                 format!(
                     "speaker {}; clone {}; {} {}",
                     pitch(scores.pitch.speaker),
-                    pitch(scores.pitch.clone),
+                    scores.pitch.clone.map_or("none heard".to_owned(), pitch),
                     scores.base,
                     pitch(scores.pitch.base)
                 ),

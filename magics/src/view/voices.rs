@@ -37,6 +37,15 @@ pub(crate) fn voices(voices: &Voices, samples: &[Option<(Vec<u8>, &str)>]) -> Bu
     };
     let damaged: String =
         voices.damaged.iter().map(|fault| format!("<div>{}</div>", escape(&fault.message))).collect();
+    let presets: Vec<String> =
+        voices.presets.iter().map(|voice| format!("<code>{}</code>", escape(&voice.name))).collect();
+    let presets = match presets.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<div style=\"margin:10px 0 2px\"><b>voices of your models</b></div><div>{}</div>",
+            presets.join(" ")
+        ),
+    };
     let groups = [
         (Accent::Us, Sex::Female),
         (Accent::Us, Sex::Male),
@@ -52,7 +61,7 @@ pub(crate) fn voices(voices: &Voices, samples: &[Option<(Vec<u8>, &str)>]) -> Bu
         })
         .collect();
     let html = format!(
-        "<div style=\"max-width:760px\">{profiles}{damaged}<div style=\"margin:10px 0 2px\"><b>stock voices</b></div>{}\
+        "<div style=\"max-width:760px\">{profiles}{damaged}{presets}<div style=\"margin:10px 0 2px\"><b>stock voices</b></div>{}\
          <div style=\"{QUIET}\">Mix them: <code>--voice af_heart:0.6+am_echo:0.4</code></div></div>",
         table_of_html(&[], &stock)
     );
@@ -62,12 +71,20 @@ pub(crate) fn voices(voices: &Voices, samples: &[Option<(Vec<u8>, &str)>]) -> Bu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spinbot::Fault;
+    use spinbot::models::{AddedModel, PresetVoice};
+    use spinbot::{Digest, Fault};
 
     #[test]
     fn stock_voices_are_grouped_and_damaged_profiles_told() {
+        let model = AddedModel {
+            id: "<mine>".into(),
+            path: "mine.safetensors".into(),
+            sha256: Digest("0".repeat(64)),
+        };
+        let preset = PresetVoice { name: "<mine>/alba".into(), path: "alba.safetensors".into(), model };
         let there = Voices {
             profiles: Vec::new(),
+            presets: vec![preset],
             damaged: vec![Fault::new("<bad>.safetensors: this is not a voice")],
             stock: spinbot::voices::STOCK,
         };
@@ -76,6 +93,7 @@ mod tests {
         for wanted in [
             "No voice of your own yet",
             "&lt;bad&gt;",
+            "<code>&lt;mine&gt;/alba</code>",
             "British\u{a0}English,\u{a0}male",
             "<code>bm_lewis</code>",
         ] {

@@ -40,7 +40,10 @@ pub(super) fn waveform(sound: &Samples, timing: &SpeechTiming) -> String {
         content.push_str(&words);
         y += WAVE + lines as f64 * LINE + 10.0;
     }
-    let said: Vec<&str> = timing.words.iter().map(|word| word.text.as_str()).take(40).collect();
+    let said: Vec<&str> = match timing.words.is_empty() {
+        true => timing.sentences.iter().map(|sentence| sentence.text.as_str()).take(4).collect(),
+        false => timing.words.iter().map(|word| word.text.as_str()).take(40).collect(),
+    };
     picture(WIDTH, y, &format!("waveform: {}", said.join(" ")), &content)
 }
 

@@ -385,6 +385,7 @@ impl Show for crate::Plan {
                         crate::Input::File(path) => format!("{name} = {}", path.display()),
                         crate::Input::Artifact(digest) => format!("{name} = {}", digest.short()),
                         crate::Input::Output { step, output } => format!("{name} = {step}.{output}"),
+                        crate::Input::Model { id, .. } => format!("{name} = the model {id}"),
                     })
                     .collect();
                 table.row([step.id.clone(), json!(step.params).to_string(), from.join(", ")])

@@ -3,7 +3,7 @@
 //! What a profile is and how it is scored is in [`crate::voices`].
 
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{CloneVoice as CloneStep, EncodeSpeech, ReadClips};
+use crate::steps::{CheckCloner, CloneVoice as CloneStep, EncodeSpeech, ReadClips};
 use crate::voices::{Profiles, VoiceProfile};
 use crate::{Engine, Fault, Result};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ pub struct CloneVoice {
     consent: String,
     name: String,
     transcript: Option<String>,
+    model: Option<String>,
     finetune: bool,
     denoise: bool,
     seed: u64,
@@ -39,6 +40,7 @@ pub fn clone_voice<P: Into<PathBuf>>(clips: impl IntoIterator<Item = P>) -> Clon
         consent: String::new(),
         name: DEFAULT_NAME.to_owned(),
         transcript: None,
+        model: None,
         finetune: false,
         denoise: false,
         seed: 0,
@@ -65,6 +67,14 @@ impl CloneVoice {
     #[must_use]
     pub fn transcript(mut self, transcript: impl Into<String>) -> Self {
         self.transcript = Some(transcript.into());
+        self
+    }
+
+    /// Which model of your own speaks: weights of pocket-tts that can clone, by the name they were added under
+    /// (`spinbot models add FILE --as NAME`); Kokoro when not given.
+    #[must_use]
+    pub fn with(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
         self
     }
 
@@ -96,10 +106,11 @@ impl CloneVoice {
         self
     }
 
-    /// The plan: `read_clips` -> `clone_voice`, and both samples as MP3.
+    /// The plan: `read_clips` -> `clone_voice`, and both samples as MP3; with a model of the user's own, `check_cloner`
+    /// before them.
     ///
     /// # Errors
-    /// When no recording is found, nobody agreed, or the profile cannot be called so.
+    /// When no recording is found, nobody agreed, there is no such model, or the profile cannot be called so.
     pub fn plan(&self) -> Result<Plan> {
         crate::voices::check_name(&self.name)?;
         if self.consent.trim().is_empty() {
@@ -111,6 +122,13 @@ impl CloneVoice {
             return Err(Fault::new("the transcript is empty")
                 .help("leave it out to have it heard by speech recognition")
                 .about("transcript"));
+        }
+        let model = self.model.as_ref().map(|id| self.profiles.models().find(id)).transpose();
+        let model = model.map_err(|fault| fault.about("with"))?;
+        if self.finetune && model.is_some() {
+            return Err(Fault::new("pocket-tts has no adapters to train")
+                .help("leave --finetune out: it makes the voice of the recording at once")
+                .about("finetune"));
         }
         let mut clips = Vec::new();
         for path in &self.clips {
@@ -141,6 +159,10 @@ impl CloneVoice {
             .with("clips", read_clips.output("clips"))
             .seeded(self.seed)
             .weighing(if self.finetune { 200.0 } else { 50.0 });
+        let weights = model.map(|model| model.input());
+        // First of all: what cannot clone is told before the recordings are read.
+        let check = weights.clone().map(|weights| Step::new(&CheckCloner {}).with("weights", weights));
+        let clone = weights.into_iter().fold(clone, |clone, weights| clone.with("weights", weights));
         let sample = |output: &str| {
             let mut step = Step::new(&EncodeSpeech { format: "mp3".to_owned() })
                 .with("speech", clone.output(output))
@@ -150,7 +172,8 @@ impl CloneVoice {
         };
         let (original, copy) = (sample("original"), sample("clone"));
         let result = (clone.id.clone(), "voice".to_owned());
-        Ok(Plan { title, steps: vec![read_clips, clone, original, copy], result })
+        let steps = check.into_iter().chain([read_clips, clone, original, copy]).collect();
+        Ok(Plan { title, steps, result })
     }
 
     /// Runs it on the engine, showing the similarity as it rises, and keeps the profile.

@@ -23,6 +23,7 @@ pub mod fault;
 pub mod follow;
 pub mod home;
 pub mod listen;
+pub mod models;
 pub mod plan;
 pub mod protocol;
 pub mod render;

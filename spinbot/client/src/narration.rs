@@ -55,6 +55,10 @@ impl Narration {
         }
         let voice: VoiceExpression = self.voice.parse()?;
         let read_voice = voice.read_voice(&self.profiles)?.weighing(1.0);
+        let weights = read_voice.inputs.get("weights").cloned();
+        if weights.is_some() {
+            self.check_free_voice()?;
+        }
         let speak = Step::new(&Speak {
             text: self.text.clone(),
             speed: self.speed,
@@ -64,7 +68,25 @@ impl Narration {
         .with("voice", read_voice.output("voice"))
         .seeded(seed)
         .weighing(20.0);
+        let speak = weights.into_iter().fold(speak, |speak, weights| speak.with("weights", weights));
         Ok((read_voice, speak))
+    }
+
+    /// pocket-tts reads a text by itself: it cannot be told how fast, or how a word is pronounced.
+    fn check_free_voice(&self) -> Result<()> {
+        let cannot = |what: &str, about: &str| {
+            Err(Fault::new(format!("`{}` is a voice of pocket-tts, which cannot be told {what}", self.voice))
+                .help(format!(
+                    "leave --{about} out, or choose a stock voice or a profile made without --with"
+                ))
+                .about(about))
+        };
+        match () {
+            () if self.speed != 1.0 => cannot("how fast to speak", "speed"),
+            () if self.accent.is_some() => cannot("which English to speak", "accent"),
+            () if !self.lexicon.is_empty() => cannot("how a word is pronounced", "say"),
+            () => Ok(()),
+        }
     }
 
     /// The beginning of the text in quotes.

@@ -34,6 +34,14 @@ pub enum Input {
     File(PathBuf),
     /// An artifact already in the store.
     Artifact(Digest),
+    /// A model of the user's own (`spinbot models add`), which stays where it is: only its hash is part of what the
+    /// step's result depends on. See [`crate::models`].
+    Model {
+        /// Its id.
+        id: String,
+        /// SHA-256 of its file.
+        sha256: Digest,
+    },
     /// A named output of an earlier step of the same plan.
     Output {
         /// The earlier step's id.

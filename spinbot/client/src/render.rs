@@ -150,7 +150,7 @@ impl Render {
     }
 
     /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
-    /// `articulate` for a text; then `animate` -> `encode`.
+    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`.
     ///
     /// # Errors
     /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
@@ -219,7 +219,7 @@ impl Render {
         Ok(Narrated { said, steps: vec![read_speech, drive], speech, motion })
     }
 
-    /// A text said, and the motion of its phonemes.
+    /// A text said, and the motion of its phonemes; of its sound where the voice's synthesiser does not tell their times.
     fn spoken(&self, text: &str) -> Result<Narrated> {
         let mut narration = Narration::new(text.to_owned());
         if let Some(voice) = &self.voice {
@@ -228,13 +228,14 @@ impl Render {
         narration.speed = self.speed.unwrap_or(narration.speed);
         narration.profiles.clone_from(&self.profiles);
         let (read_voice, speak) = narration.steps(self.seed)?;
-        let articulate = Step::new(&Articulate { fps: FPS, liveliness: self.liveliness() })
-            .with("speech", speak.output("speech"))
-            .with("timing", speak.output("timing"))
-            .seeded(self.seed)
-            .weighing(1.0);
-        let (speech, motion) = (speak.output("speech"), articulate.output("motion"));
-        Ok(Narrated { said: narration.quoted(), steps: vec![read_voice, speak, articulate], speech, motion })
+        let (fps, liveliness) = (FPS, self.liveliness());
+        let moving = match speak.inputs.contains_key("weights") {
+            true => Step::new(&Drive { fps, liveliness }),
+            false => Step::new(&Articulate { fps, liveliness }).with("timing", speak.output("timing")),
+        };
+        let moving = moving.with("speech", speak.output("speech")).seeded(self.seed).weighing(1.0);
+        let (speech, motion) = (speak.output("speech"), moving.output("motion"));
+        Ok(Narrated { said: narration.quoted(), steps: vec![read_voice, speak, moving], speech, motion })
     }
 
     /// Runs it on the engine, showing first frame and progress, and returns the take.

@@ -79,7 +79,8 @@ pub fn speak(text: impl Into<String>) -> Speak {
 }
 
 impl Speak {
-    /// Who says it: a stock voice, a profile or a mixture (`af_heart:0.6+am_echo:0.4`).
+    /// Who says it: a stock voice, a profile, a mixture (`af_heart:0.6+am_echo:0.4`) or a voice of a model of your own
+    /// (`pocket/alba`).
     #[must_use]
     pub fn voice(mut self, voice: impl Into<String>) -> Self {
         self.narration.voice = voice.into();
@@ -238,7 +239,7 @@ impl Spoken {
         &self.job
     }
 
-    /// When each sentence, word and phoneme is said.
+    /// When each sentence, word and phoneme is said; sentences alone where the voice's synthesiser tells no more.
     ///
     /// # Errors
     /// When the file is gone.
@@ -246,7 +247,7 @@ impl Spoken {
         self.timing.json()
     }
 
-    /// The words, with when each is said and how it is pronounced.
+    /// The words, with when each is said and how it is pronounced; none where only sentences have their times.
     ///
     /// # Errors
     /// When the file is gone.

@@ -13,7 +13,7 @@ pub trait StepParams: Serialize + DeserializeOwned {
     /// Raised when the same parameters and inputs give another result.
     const VERSION: u32;
     /// The files it reads: names of its inputs. `name*` stands for any number of inputs `name1`, `name2`, ...,
-    /// `name+` for at least one of them.
+    /// `name+` for at least one of them, `name?` for one that may be left out.
     const INPUTS: &'static [&'static str];
     /// What it leaves: names of its outputs.
     const OUTPUTS: &'static [&'static str];
@@ -107,9 +107,11 @@ impl StepParams for Encode {
     const OUTPUTS: &'static [&'static str] = &["video"];
 }
 
-/// Makes one voice of several: stock voices by name, profiles by their files, each with its weight.
+/// Makes one voice of several: stock voices by name, profiles by their files, each with its weight. Or reads the one
+/// voice of a model of the user's own.
 ///
-/// Inputs `profile1`, ... (voice files). Output `voice` (safetensors, see `spinbot_models::kokoro`).
+/// Inputs `profile1`, ... (voice files), and `weights` of pocket-tts where `profile1` is a voice of it. Output `voice`
+/// (safetensors, see `spinbot_models::kokoro` and `spinbot_models::pocket`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadVoice {
     /// What it is mixed of; weights are positive and need not sum to one.
@@ -128,15 +130,15 @@ pub struct BlendPart {
 impl StepParams for ReadVoice {
     const KIND: &'static str = "read_voice";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["profile*"];
+    const INPUTS: &'static [&'static str] = &["profile*", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["voice"];
 }
 
 /// Says a text in a voice, sentence by sentence.
 ///
-/// Input `voice`. Outputs `speech` (WAV, 48 kHz, mono, 16 bit, -16 LUFS), `timing` (JSON,
-/// [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT). Previews: `sentence` (WAV), once, as soon as the first
-/// sentence is said.
+/// Inputs `voice`, and `weights` of pocket-tts where it is a voice of it. Outputs `speech` (WAV, 48 kHz, mono, 16 bit,
+/// -16 LUFS), `timing` (JSON, [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT). Previews: `sentence` (WAV), once,
+/// as soon as the first sentence is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Speak {
     /// What to say; see `spinbot_g2p` for its markup.
@@ -152,7 +154,7 @@ pub struct Speak {
 impl StepParams for Speak {
     const KIND: &'static str = "speak";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["voice"];
+    const INPUTS: &'static [&'static str] = &["voice", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
 }
 
@@ -207,10 +209,24 @@ impl StepParams for ReadClips {
     const OUTPUTS: &'static [&'static str] = &["speech", "clips"];
 }
 
-/// Finds the voice that sounds most like the speaker of some clips: gradient style inversion through Kokoro, then,
-/// if asked, small adapters in its decoder. Each stage is kept only where it helps.
+/// Sees that a model of the user's own can clone a voice, before anything is made of the recordings.
 ///
-/// Inputs `speech` and `clips` of [`ReadClips`]. Outputs `voice` (safetensors), `scores` (JSON,
+/// Input `weights`, of pocket-tts. Output `report` (JSON, `{"synthesiser": "pocket-tts"}`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckCloner {}
+
+impl StepParams for CheckCloner {
+    const KIND: &'static str = "check_cloner";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["weights"];
+    const OUTPUTS: &'static [&'static str] = &["report"];
+}
+
+/// Finds the voice that sounds most like the speaker of some clips: gradient style inversion through Kokoro, then,
+/// if asked, small adapters in its decoder. Each stage is kept only where it helps. With pocket-tts it is made of the
+/// clips at once.
+///
+/// Inputs `speech` and `clips` of [`ReadClips`], and `weights` of pocket-tts where it is to speak. Outputs `voice` (safetensors), `scores` (JSON,
 /// [`crate::voices::VoiceScores`]), `original` and `clone` (WAV: the held-out part, and the clone saying its
 /// words), `picture` (PNG: both spectrograms). Metrics: `similarity` by step. Preview: `similarity` (PNG plot).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -224,7 +240,7 @@ pub struct CloneVoice {
 impl StepParams for CloneVoice {
     const KIND: &'static str = "clone_voice";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["speech", "clips"];
+    const INPUTS: &'static [&'static str] = &["speech", "clips", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["voice", "scores", "original", "clone", "picture"];
 }
 

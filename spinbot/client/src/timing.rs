@@ -11,7 +11,7 @@ pub struct SpeechTiming {
     pub seconds: f64,
     /// The sentences, in order.
     pub sentences: Vec<TimedSentence>,
-    /// The words, in order.
+    /// The words, in order; none where the synthesiser does not tell when they are said.
     pub words: Vec<TimedWord>,
     /// The phonemes, in order and without gaps within a sentence; stress marks belong to the phoneme after them.
     pub phonemes: Vec<TimedPhoneme>,
@@ -61,24 +61,21 @@ const LINE: usize = 42;
 const LONGEST_CUE: f64 = 6.0;
 
 impl SpeechTiming {
-    /// The words as WebVTT (W3C, 2019): cues of at most two lines, broken at the ends of sentences.
+    /// The words as WebVTT (W3C, 2019): cues of at most two lines, broken at the ends of sentences. Without the times of
+    /// words a cue for each sentence, in as many lines as it takes.
     pub fn webvtt(&self) -> String {
         let mut text = String::from("WEBVTT\n");
+        if self.words.is_empty() {
+            for sentence in &self.sentences {
+                text.push_str(&format!("\n{} --> {}\n", stamp(sentence.start), stamp(sentence.end)));
+                push_lines(&mut text, sentence.text.split_whitespace());
+            }
+            return text;
+        }
         for cue in self.cues() {
             let (Some(first), Some(last)) = (cue.first(), cue.last()) else { continue };
             text.push_str(&format!("\n{} --> {}\n", stamp(first.start), stamp(last.end)));
-            let mut line = 0;
-            for (i, word) in cue.iter().enumerate() {
-                let length = word.text.chars().count();
-                if i > 0 {
-                    let fits = line + 1 + length <= LINE;
-                    text.push(if fits { ' ' } else { '\n' });
-                    line = if fits { line + 1 } else { 0 };
-                }
-                text.push_str(&escaped(&word.text));
-                line += length;
-            }
-            text.push('\n');
+            push_lines(&mut text, cue.iter().map(|word| word.text.as_str()));
         }
         text
     }
@@ -100,6 +97,22 @@ impl SpeechTiming {
         cues.push(&self.words[from..]);
         cues
     }
+}
+
+/// The words of a cue in lines.
+fn push_lines<'a>(text: &mut String, words: impl Iterator<Item = &'a str>) {
+    let mut line = 0;
+    for (i, word) in words.enumerate() {
+        let length = word.chars().count();
+        if i > 0 {
+            let fits = line + 1 + length <= LINE;
+            text.push(if fits { ' ' } else { '\n' });
+            line = if fits { line + 1 } else { 0 };
+        }
+        text.push_str(&escaped(word));
+        line += length;
+    }
+    text.push('\n');
 }
 
 /// `hh:mm:ss.ttt`.
@@ -148,5 +161,16 @@ mod tests {
         assert_eq!(text.matches("seventy").count(), 40);
         assert!(text.matches("-->").count() >= 4, "{text}");
         assert_eq!(SpeechTiming::default().webvtt(), "WEBVTT\n");
+        let sentence = |text: &str, start, end| TimedSentence { text: text.into(), start, end };
+        let sentences = vec![sentence("Fish & chips.", 0.1, 1.0), sentence(&"seventy ".repeat(9), 1.0, 4.5)];
+        let untimed = SpeechTiming { sentences, ..SpeechTiming::default() };
+        let (long, rest) = (["seventy"; 5].join(" "), ["seventy"; 4].join(" "));
+        assert_eq!(
+            untimed.webvtt(),
+            format!(
+                "WEBVTT\n\n00:00:00.100 --> 00:00:01.000\nFish &amp; chips.\n\n\
+                 00:00:01.000 --> 00:00:04.500\n{long}\n{rest}\n"
+            )
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Voices by name: the stock voices that come with the synthesiser, the profiles people made of themselves, and
-//! mixtures of both.
+//! Voices by name: the stock voices that come with the synthesiser, the profiles people made of themselves, mixtures of
+//! both, and the voices beside models of the user's own.
 //!
 //! A profile is one file, `voices/NAME.safetensors` in the data folder: the voice as `clone_voice` left it, with
 //! who agreed to it, how it scored and two samples to hear. What is inside a voice is `spinbot-models`' business;
@@ -11,8 +11,9 @@ mod profile;
 mod scores;
 mod stock;
 
+pub use crate::models::PresetVoice;
 pub use expression::{VoiceExpression, VoicePart};
-pub use profile::{Clip, Profiles, VoiceProfile};
+pub use profile::{Clip, Profiles, Synthesiser, VoiceProfile};
 pub use scores::{
     EncoderScale, Pitch, PitchScores, Stage, StageScore, TranscriptSource, Verdict, VoiceScores,
 };
@@ -32,11 +33,13 @@ pub struct Voices {
     pub profiles: Vec<VoiceProfile>,
     /// Profiles whose files cannot be used, and why.
     pub damaged: Vec<Fault>,
+    /// The voices that came with models of the user's own.
+    pub presets: Vec<PresetVoice>,
     /// The voices that come with the synthesiser.
     pub stock: &'static [StockVoice],
 }
 
-/// Every voice that can be named: the user's profiles and the stock voices.
+/// Every voice that can be named: the user's profiles, the voices of their own models, and the stock voices.
 ///
 /// # Errors
 /// When the folder of profiles cannot be read.
@@ -50,6 +53,9 @@ impl Show for Voices {
             table.row([profile.name().to_owned(), profile.summary()])
         });
         let table = self.damaged.iter().fold(table, |table, fault| table.row(["", fault.message.as_str()]));
+        let table = self.presets.iter().fold(table, |table, voice| {
+            table.row([voice.name.clone(), format!("a preset voice of the model {}", voice.model.id)])
+        });
         self.stock
             .iter()
             .fold(table, |table, voice| {

@@ -1,9 +1,11 @@
 //! What steps exist: the one door to `spinbot-studio`, and where tests put steps of their own.
 
 use serde_json::Value;
-use spinbot::{Fault, Step};
+use spinbot::{Digest, Fault, Step, home};
+use spinbot_models::Store;
 use spinbot_studio::{Kind, Report, StepError, StepInput, StepOutput};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The steps an engine accepts and its worker runs. Engine and worker must be given the same one.
 pub trait Catalogue: Send + Sync + 'static {
@@ -18,6 +20,18 @@ pub trait Catalogue: Send + Sync + 'static {
 
     /// SHA-256 of a model's weights, by the id a [`Kind`] names; part of the content key. `None` when unknown.
     fn model_hash(&self, id: &str) -> Option<String>;
+
+    /// Where a model of the user's own lies, seen to be the file of that hash.
+    ///
+    /// # Errors
+    /// There is none of that id, or it is gone or another.
+    fn added_model(&self, id: &str, sha256: &Digest) -> Result<PathBuf, Fault> {
+        let file = Store::open(home::cache_dir()).and_then(|store| store.added_file(id, &sha256.0));
+        file.map_err(|error| {
+            let (fault, help) = (Fault::new(error.to_string()), error.help());
+            help.into_iter().fold(fault, Fault::help)
+        })
+    }
 
     /// What class of device results are made on, where numerics differ; part of the content key.
     fn device_class(&self) -> &str {

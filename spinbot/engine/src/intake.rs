@@ -1,7 +1,8 @@
 //! Validation of a submitted plan, whole, before anything runs; then the copy of its files into the store.
 //!
 //! What is accepted is certain: every kind known, every input connected to something that
-//! exists, every parameter in range, every file readable and in the store.
+//! exists, every parameter in range, every file readable and in the store. Models of the user's own are only looked
+//! at: they stay where they are.
 
 use crate::catalogue::Catalogue;
 use crate::store::{LARGEST_FILE, Store};
@@ -45,7 +46,7 @@ pub(crate) fn accept(
     let mut kinds: BTreeMap<&str, &Kind> = BTreeMap::new();
     for step in &plan.steps {
         let kind = known_kind(step, catalogue)?;
-        check_inputs(step, kind, &kinds, store)?;
+        check_inputs(step, kind, &kinds, store, catalogue)?;
         catalogue.check(step)?;
         kinds.insert(&step.id, kind);
     }
@@ -74,6 +75,7 @@ fn check_inputs(
     kind: &Kind,
     earlier: &BTreeMap<&str, &Kind>,
     store: &Store,
+    catalogue: &dyn Catalogue,
 ) -> Result<(), Fault> {
     if let Some(name) = kind.missing_input(step.inputs.keys().map(String::as_str)) {
         return Err(Fault::new(format!("step `{}` needs the input `{name}`", step.id)).about(name));
@@ -91,6 +93,9 @@ fn check_inputs(
                 return Err(Fault::new(format!("the store holds no artifact {}", digest.short()))
                     .help("run the plan that made it again")
                     .about(name));
+            }
+            Input::Model { id, sha256 } => {
+                catalogue.added_model(id, sha256).map_err(|fault| fault.about(name))?;
             }
             Input::Artifact(_) | Input::File(_) => {}
         }

@@ -22,6 +22,8 @@ type Made = BTreeMap<String, BTreeMap<String, ArtifactRef>>;
 struct Found {
     digest: Digest,
     label: String,
+    /// Whether it is a model of the user's own, which is not in the store.
+    model: bool,
 }
 
 /// Takes jobs from the queue until it closes, one at a time.
@@ -101,10 +103,17 @@ fn run_step(
     let scratch = store.scratch()?;
     let mut task_inputs = BTreeMap::new();
     for (name, found) in inputs {
-        // Hashed before use: a step never works on damaged bytes.
-        store.open_verified(&found.digest)?;
-        let path = store.artifact(&found.digest).ok_or_else(|| lost(&found.digest))?.path;
-        task_inputs.insert(name.clone(), TaskInput { path, label: found.label.clone() });
+        let path = if found.model {
+            // Looked at when the plan came in, which may be long ago.
+            let file = catalogue.added_model(&found.label, &found.digest);
+            file.map_err(|fault| Stopped::Failed(fault.about(name)))?
+        } else {
+            // Hashed before use: a step never works on damaged bytes.
+            store.open_verified(&found.digest)?;
+            store.artifact(&found.digest).ok_or_else(|| lost(&found.digest))?.path
+        };
+        let (label, sha256) = (found.label.clone(), found.digest.clone());
+        task_inputs.insert(name.clone(), TaskInput { path, label, sha256 });
     }
     let task = Task {
         number: 0,
@@ -134,14 +143,17 @@ fn find_inputs(step: &Step, files: &Files, made: &Made) -> Result<BTreeMap<Strin
         match input {
             Input::File(_) => {
                 let file = files.get(&(step.id.clone(), name.clone()))?;
-                Some(Found { digest: file.digest.clone(), label: file.label.clone() })
+                Some(Found { digest: file.digest.clone(), label: file.label.clone(), model: false })
             }
             Input::Artifact(digest) => {
-                Some(Found { digest: digest.clone(), label: digest.short().to_owned() })
+                Some(Found { digest: digest.clone(), label: digest.short().to_owned(), model: false })
+            }
+            Input::Model { id, sha256 } => {
+                Some(Found { digest: sha256.clone(), label: id.clone(), model: true })
             }
             Input::Output { step, output } => {
                 let artifact = made.get(step)?.get(output)?;
-                Some(Found { digest: artifact.digest.clone(), label: output.clone() })
+                Some(Found { digest: artifact.digest.clone(), label: output.clone(), model: false })
             }
         }
     };

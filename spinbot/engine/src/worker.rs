@@ -11,7 +11,7 @@ pub(crate) use link::{Said, Worker, WorkerCommand};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use spinbot::Fault;
+use spinbot::{Digest, Fault};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -38,12 +38,13 @@ pub(crate) struct Task {
     pub scratch: PathBuf,
 }
 
-/// A file of the store that feeds a step.
+/// A file of the store, or a model of the user's own, that feeds a step.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TaskInput {
     pub path: PathBuf,
     /// What the user called it.
     pub label: String,
+    pub sha256: Digest,
 }
 
 /// From worker to engine, all about the task it runs.

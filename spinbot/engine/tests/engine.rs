@@ -72,7 +72,7 @@ impl Drop for House {
 
 fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(TOY);
-    command.args(arguments).env("SPINBOT_HOME", home).env("SPINBOT_BIN", TOY);
+    command.args(arguments).env("SPINBOT_HOME", home).env("SPINBOT_BIN", TOY).env("SPINBOT_CACHE", home);
     command
 }
 
@@ -311,6 +311,49 @@ fn a_plan_is_refused_whole_with_a_sentence_about_the_argument() {
         assert_eq!(fault.argument.as_deref(), argument, "{fault}");
     }
     assert!(house.connect().jobs(10).unwrap().is_empty(), "nothing was queued");
+}
+
+#[test]
+fn a_model_of_the_users_own_is_used_where_it_lies_until_it_changes() {
+    let house = House::open();
+    let path = house.path().join("model.safetensors");
+    fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    let store = spinbot_models::Store::open(house.path().to_owned()).unwrap();
+    store.add(&path, Some("mine")).unwrap();
+    let model = spinbot::models::AddedModels::at(house.path()).find("mine").unwrap();
+    let load = |input: Input| chain(vec![step("load", "load", json!([])).with("weights", input)]);
+
+    let (events, view) = house.run(&load(model.input()));
+    let made = view.artifact("load", "out").unwrap();
+    assert!(fs::read(&made.path).unwrap().ends_with(b"{}"), "the step read the file");
+    assert_eq!(ran(&events), ["load"]);
+    assert!(ran(&house.run(&load(model.input())).0).is_empty(), "same model, same result");
+    assert!(house.connect().artifact(&model.sha256).is_err(), "the store took no copy");
+    let without = house.run(&chain(vec![step("load", "load", json!([]))]));
+    assert_eq!(ran(&without.0), ["load"], "the model is part of what the result depends on");
+
+    let other = Input::Model { id: "mine".into(), sha256: Digest("0".repeat(64)) };
+    let unknown = Input::Model { id: "nobody".into(), sha256: Digest("0".repeat(64)) };
+    for (input, sentence) in [(other, "is not the file that was meant"), (unknown, "called `nobody`")] {
+        let fault = house.submit(&load(input)).unwrap_err();
+        assert!(fault.message.contains(sentence) && fault.help.is_some(), "{fault}");
+        assert_eq!(fault.argument.as_deref(), Some("weights"));
+    }
+    fs::write(&path, b"\x02\0\0\0\0\0\0\0[]").unwrap();
+    let fault = house.submit(&load(model.input())).unwrap_err();
+    assert!(fault.message.starts_with("the model `mine` has changed since it was added: "), "{fault}");
+
+    // Gone while the plan waited for another.
+    fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    let mut before = house.submit(&one(json!(["until_cancelled"]))).unwrap();
+    let mut waiting = load(model.input());
+    waiting.steps[0].seed = 9;
+    let mut waiting = house.submit(&waiting).unwrap();
+    fs::remove_file(&path).unwrap();
+    house.connect().cancel(before.id()).unwrap();
+    follow(&mut before);
+    let fault = follow(&mut waiting).1.fault.unwrap();
+    assert!(fault.message.starts_with("the model `mine` is gone: "), "{fault}");
 }
 
 #[test]

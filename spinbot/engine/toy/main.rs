@@ -21,7 +21,12 @@ struct Toys;
 
 impl Catalogue for Toys {
     fn kinds(&self) -> &[Kind] {
-        const KINDS: &[Kind] = &[kind("act", &[]), kind("read", &["file"]), kind("then", &["before"])];
+        const KINDS: &[Kind] = &[
+            kind("act", &[]),
+            kind("read", &["file"]),
+            kind("then", &["before"]),
+            kind("load", &["weights?"]),
+        ];
         KINDS
     }
 

@@ -130,16 +130,53 @@ pub enum Origin {
     Silent,
 }
 
+/// A text without its markup, for a synthesiser that reads by itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Passages {
+    /// What is said between the pauses that markup asks for, with the seconds of silence after it. The text of the
+    /// first is empty where there is a pause before everything.
+    pub passages: Vec<(String, f32)>,
+    /// The words that markup gives phonemes for, which such a synthesiser cannot be told.
+    pub pronounced: Vec<String>,
+}
+
+/// Reads the markup off a text: pauses part it, emphasis is left out.
+///
+/// # Errors
+/// As [`phonemize`].
+pub fn passages(text: &str) -> Result<Passages, G2pError> {
+    check_length(text)?;
+    let marked = markup::Marked::read(text)?;
+    let mut found = Passages::default();
+    let mut from = 0;
+    for (at, seconds) in &marked.pauses {
+        found.passages.push((marked.text[from..*at].trim().to_owned(), *seconds));
+        from = *at;
+    }
+    found.passages.push((marked.text[from..].trim().to_owned(), 0.0));
+    for (range, wish) in &marked.wishes {
+        if matches!(wish, markup::Wish::Say(_)) {
+            found.pronounced.push(marked.text[range.clone()].to_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn check_length(text: &str) -> Result<(), G2pError> {
+    let characters = text.chars().take(MAX_CHARACTERS + 1).count();
+    if characters > MAX_CHARACTERS {
+        return Err(G2pError::TooLong { characters: text.chars().count() });
+    }
+    Ok(())
+}
+
 /// Turns a text into phonemes.
 ///
 /// # Errors
 /// If the text is longer than [`MAX_CHARACTERS`], or a pause or a pronunciation in its markup or in
 /// [`Options::overrides`] cannot be read.
 pub fn phonemize(text: &str, options: &Options) -> Result<Speech, G2pError> {
-    let characters = text.chars().take(MAX_CHARACTERS + 1).count();
-    if characters > MAX_CHARACTERS {
-        return Err(G2pError::TooLong { characters: text.chars().count() });
-    }
+    check_length(text)?;
     for (word, phonemes) in &options.overrides {
         let character = phonemes.chars().find(|&c| !is_phoneme(c));
         if character.is_some() || phonemes.is_empty() || phonemes.chars().count() > MAX_PHONEMES / 4 {
@@ -148,4 +185,37 @@ pub fn phonemize(text: &str, options: &Options) -> Result<Speech, G2pError> {
     }
     let marked = markup::Marked::read(text)?;
     Ok(speech::speech(&marked, options))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_text_is_parted_at_its_pauses_and_loses_its_markup() {
+        let parted = |text: &str| {
+            let Passages { passages, pronounced } = passages(text).unwrap();
+            (
+                passages.into_iter().map(|(text, seconds)| format!("{text}|{seconds}")).collect::<Vec<_>>(),
+                pronounced,
+            )
+        };
+        for (text, expected, pronounced) in [
+            (
+                "Wait, *please*! [pause 1.5] It costs $3.",
+                &["Wait, please!|1.5", "It costs $3.|0"][..],
+                &[][..],
+            ),
+            ("[300ms] [Siobhan](/ʃəvˈɔn/) [left](+2).", &["|0.3", "Siobhan left.|0"], &["Siobhan"]),
+            ("Now [0.5s][pause 1]then [sic]", &["Now|0.5", "|1", "then [sic]|0"], &[]),
+            ("", &["|0"], &[]),
+        ] {
+            let (found, said) = parted(text);
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(said, pronounced, "{text}");
+        }
+        assert!(matches!(passages("[pause 99]"), Err(G2pError::Pause { .. })));
+        assert!(matches!(passages(&"a".repeat(MAX_CHARACTERS + 1)), Err(G2pError::TooLong { .. })));
+    }
 }

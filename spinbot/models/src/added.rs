@@ -18,6 +18,42 @@ pub struct AddedModel {
     pub bytes: u64,
     /// Its SHA-256 when it was added, hex.
     pub sha256: String,
+    /// When the file was last changed as it was hashed, in nanoseconds since 1970: while this and the size are the
+    /// same, the file is not hashed again.
+    #[serde(default)]
+    pub modified: Option<u64>,
+}
+
+impl AddedModel {
+    /// Sees that the file is still the one that was added. Where its time changed and its bytes did not: the entry
+    /// with the new time.
+    fn same(&self) -> Result<Option<AddedModel>> {
+        let changed = |reason: &'static str| ModelError::Changed {
+            id: self.id.clone(),
+            path: self.path.clone(),
+            reason,
+        };
+        let found = match self.path.metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(changed("is gone")),
+            found => found.map_err(ModelError::io("reading", &self.path))?,
+        };
+        if found.len() != self.bytes {
+            return Err(changed("has changed since it was added"));
+        }
+        let modified = modified(&found);
+        if modified.is_some() && modified == self.modified {
+            return Ok(None);
+        }
+        if hash::of_file(&self.path)? != self.sha256 {
+            return Err(changed("has changed since it was added"));
+        }
+        Ok(modified.map(|modified| AddedModel { modified: Some(modified), ..self.clone() }))
+    }
+}
+
+fn modified(found: &std::fs::Metadata) -> Option<u64> {
+    let since = found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// The largest safetensors header that is believed (the format's own limit).
@@ -38,31 +74,62 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<AddedModel>> {
     }
 }
 
-/// The file as a model, and the list with it in as JSON. Adding a path again replaces its entry; `taken` ids and
-/// those of other files get a number behind.
-pub(crate) fn with(folder: &Path, path: &Path, taken: &[&str]) -> Result<(AddedModel, Vec<u8>)> {
+/// Where the file of that model lies, after it was seen to be the one that was added, with that hash; and the list as
+/// JSON where its entry's time was renewed.
+pub(crate) fn checked(folder: &Path, id: &str, sha256: &str) -> Result<(PathBuf, Option<Vec<u8>>)> {
+    let mut list = read(folder)?;
+    let Some(model) = list.iter_mut().find(|model| model.id == id) else {
+        return Err(ModelError::NotAdded { id: id.to_owned() });
+    };
+    if model.sha256 != sha256 {
+        let (id, path) = (model.id.clone(), model.path.clone());
+        return Err(ModelError::Changed { id, path, reason: "is not the file that was meant" });
+    }
+    let path = model.path.clone();
+    let Some(renewed) = model.same()? else { return Ok((path, None)) };
+    *model = renewed;
+    Ok((path, Some(as_json(folder, &list)?)))
+}
+
+/// The file as a model, and the list with it in as JSON. Adding a path again replaces its entry, and so does a `name`
+/// that another file has. Without a name the id is made from the file's; then, as with `taken` ids, a number is put
+/// behind where another file has it.
+pub(crate) fn with(
+    folder: &Path,
+    path: &Path,
+    name: Option<&str>,
+    taken: &[&str],
+) -> Result<(AddedModel, Vec<u8>)> {
     let path = path.canonicalize().map_err(ModelError::io("opening", path))?;
     check_format(&path)?;
     let mut list = read(folder)?;
     list.retain(|model| model.path != path);
     let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
-    let stem: String = stem
+    let stem: String = name
+        .unwrap_or(&stem)
         .to_lowercase()
         .chars()
         .map(|c| if c.is_alphanumeric() || "._".contains(c) { c } else { '-' })
         .collect();
+    if name.is_some() {
+        list.retain(|model| model.id != stem);
+    }
     let free = |id: &String| !taken.contains(&id.as_str()) && list.iter().all(|model| model.id != *id);
     let numbered = (2_usize..).map(|n| format!("{stem}-{n}"));
     // The list is finite, so some number is free.
     let id = std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem);
-    let bytes = path.metadata().map_err(ModelError::io("reading", &path))?.len();
-    let model = AddedModel { id, sha256: hash::of_file(&path)?, bytes, path };
+    let found = path.metadata().map_err(ModelError::io("reading", &path))?;
+    let (bytes, modified) = (found.len(), modified(&found));
+    let model = AddedModel { id, sha256: hash::of_file(&path)?, bytes, modified, path };
     list.push(model.clone());
-    let json = serde_json::to_vec_pretty(&list).map_err(|e| ModelError::Listing {
+    Ok((model, as_json(folder, &list)?))
+}
+
+fn as_json(folder: &Path, list: &[AddedModel]) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(list).map_err(|e| ModelError::Listing {
         what: list_file(folder).display().to_string(),
         reason: e.to_string(),
-    })?;
-    Ok((model, json))
+    })
 }
 
 /// Takes safetensors and GGUF by extension and first bytes; anything else is refused with how to convert it.

@@ -74,6 +74,22 @@ pub enum ModelError {
         /// How to convert it.
         convert: String,
     },
+    /// No model of the user's own has that id.
+    #[error("there is no model of your own called `{id}`")]
+    NotAdded {
+        /// The id asked for.
+        id: String,
+    },
+    /// A model of the user's own is not what it was when it was added.
+    #[error("the model `{id}` {reason}: {}", path.display())]
+    Changed {
+        /// Its id.
+        id: String,
+        /// Where it lay.
+        path: PathBuf,
+        /// What became of it, as the end of a sentence.
+        reason: &'static str,
+    },
     /// The embedded manifest or the list of added models cannot be read.
     #[error("{what} cannot be read: {reason}")]
     Listing {
@@ -224,6 +240,12 @@ impl ModelError {
                     .into(),
             ),
             ModelError::Format { convert, .. } => Some(convert.clone()),
+            ModelError::NotAdded { id } => {
+                Some(format!("make it known with `spinbot models add FILE --as {id}`"))
+            }
+            ModelError::Changed { id, .. } => Some(format!(
+                "put the file back, or make another known with `spinbot models add FILE --as {id}`"
+            )),
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
             ModelError::Device { advice, .. }
             | ModelError::Voice { advice, .. }

@@ -277,15 +277,29 @@ impl Store {
         Ok(all)
     }
 
-    /// Lists a weight file of the user's own under an id made from its name; the file stays where it is.
+    /// Lists a weight file of the user's own under an id made from `name`, in place of another file that has it, or
+    /// from the file's own; the file stays where it is.
     ///
     /// # Errors
     /// [`ModelError::Format`] when it is neither safetensors nor GGUF, with how to convert it; [`ModelError::Io`].
-    pub fn add(&self, path: &Path) -> Result<AddedModel> {
+    pub fn add(&self, path: &Path, name: Option<&str>) -> Result<AddedModel> {
         let known: Vec<_> = self.manifest.models.iter().map(|model| model.id.as_str()).collect();
-        let (model, list) = added::with(&self.folder, path, &known)?;
+        let (model, list) = added::with(&self.folder, path, name, &known)?;
         write_whole(&added::list_file(&self.folder), &list)?;
         Ok(model)
+    }
+
+    /// Where a model of the user's own lies. Its size and time must be those it was added with; when only the time
+    /// is another it is hashed, which the list then remembers.
+    ///
+    /// # Errors
+    /// [`ModelError::NotAdded`]; [`ModelError::Changed`] when the file is gone or another; [`ModelError::Io`].
+    pub fn added_file(&self, id: &str, sha256: &str) -> Result<PathBuf> {
+        let (path, list) = added::checked(&self.folder, id, sha256)?;
+        if let Some(list) = list {
+            write_whole(&added::list_file(&self.folder), &list)?;
+        }
+        Ok(path)
     }
 
     fn file(&self, model: &ModelEntry) -> PathBuf {

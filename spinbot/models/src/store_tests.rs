@@ -178,11 +178,17 @@ fn own_weight_files_are_taken_as_safetensors_or_gguf_and_pickles_are_refused() {
     };
     let store = Store::open(folder.path().to_owned()).unwrap();
     let safetensors = b"\x02\0\0\0\0\0\0\0{}";
-    let added = store.add(&write("My LoRA v2.safetensors", safetensors)).unwrap();
+    let added = store.add(&write("My LoRA v2.safetensors", safetensors), None).unwrap();
     assert_eq!((added.id.as_str(), added.bytes), ("my-lora-v2", 10));
-    assert_eq!(store.add(&added.path).unwrap(), added, "adding it again changes nothing");
-    assert_eq!(store.add(&write("other/my lora v2.safetensors", safetensors)).unwrap().id, "my-lora-v2-2");
-    assert_eq!(store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0")).unwrap().id, "face-detector-2");
+    assert_eq!(store.add(&added.path, None).unwrap(), added, "adding it again changes nothing");
+    assert_eq!(
+        store.add(&write("other/my lora v2.safetensors", safetensors), None).unwrap().id,
+        "my-lora-v2-2"
+    );
+    assert_eq!(
+        store.add(&write("face-detector.gguf", b"GGUF\x03\0\0\0"), None).unwrap().id,
+        "face-detector-2"
+    );
     assert_eq!(store.list().unwrap().len(), store.manifest.models.len() + 3);
     std::fs::write(&added.path, b"\x02\0\0\0\0\0\0\0[]").unwrap();
     let bad: Vec<_> =
@@ -199,9 +205,50 @@ fn own_weight_files_are_taken_as_safetensors_or_gguf_and_pickles_are_refused() {
         ("b.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff{", "does not begin like one", "again"),
         ("c.safetensors", b"", "does not begin like one", "again"),
     ] {
-        let error = store.add(&write(name, bytes)).unwrap_err();
+        let error = store.add(&write(name, bytes), None).unwrap_err();
         assert!(error.to_string().contains(sentence), "{name}: {error}");
         assert!(error.help().unwrap().contains(help), "{name}");
     }
-    assert!(matches!(store.add(&folder.path().join("missing.gguf")), Err(ModelError::Io { .. })));
+    assert!(matches!(store.add(&folder.path().join("missing.gguf"), None), Err(ModelError::Io { .. })));
+}
+
+#[test]
+fn a_file_of_the_users_own_is_found_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_owned()).unwrap();
+    let path = folder.path().join("model.safetensors");
+    let write = |bytes: &[u8]| std::fs::write(&path, bytes).unwrap();
+    write(b"\x02\0\0\0\0\0\0\0{}");
+    let added = store.add(&path, Some("My pocket")).unwrap();
+    assert_eq!(added.id, "my-pocket");
+    let sentence = |sha256: &str| store.added_file("my-pocket", sha256).unwrap_err().to_string();
+    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), added.path);
+    assert!(sentence(&"0".repeat(64)).contains("is not the file that was meant"));
+
+    // Touched, and not changed: hashed once, which the list remembers.
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), added.path);
+    let listed = added::read(&store.folder).unwrap().remove(0);
+    assert!(listed.modified > added.modified, "{listed:?}");
+    assert_eq!(AddedModel { modified: added.modified, ..listed }, added);
+
+    write(b"\x02\0\0\0\0\0\0\0[]");
+    assert!(sentence(&added.sha256).starts_with("the model `my-pocket` has changed since it was added: "));
+    write(b"{}");
+    assert!(sentence(&added.sha256).contains("has changed since it was added"));
+    std::fs::remove_file(&path).unwrap();
+    let error = store.added_file("my-pocket", &added.sha256).unwrap_err();
+    assert!(
+        error.to_string().contains("is gone") && error.help().unwrap().contains("--as my-pocket"),
+        "{error}"
+    );
+    let error = store.added_file("other", &added.sha256).unwrap_err();
+    assert_eq!(error.to_string(), "there is no model of your own called `other`");
+
+    // A name belongs to the file it was given to last.
+    let other = folder.path().join("other.safetensors");
+    std::fs::write(&other, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    assert_eq!(store.add(&other, Some("my-pocket")).unwrap().id, "my-pocket");
+    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), other.canonicalize().unwrap());
 }

@@ -10,11 +10,15 @@
 //! | `hearing` | what is said in it, and whether it is one person's English |
 //! | `words` | sharing out a transcript over the parts |
 //! | `score`, `stages` | what a voice is worth, whether a stage is kept, what is told of it |
+//! | `recorded` | what is heard before a voice is made, and what is told of it |
+//! | `prompt` | a voice of pocket-tts, which is made at once |
 //! | `course` | how far all of it is, and the curve of the search |
 
 mod course;
 mod hearing;
 mod parts;
+mod prompt;
+mod recorded;
 mod score;
 mod stages;
 mod words;
@@ -23,18 +27,18 @@ use crate::loaded;
 use crate::speaking::{Manner, Speaker};
 use crate::step::{Report, StepError, media_fault, model_fault};
 use course::{Course, Curve};
-use hearing::understand;
-use parts::{Parts, part};
+pub(crate) use prompt::clone_by_prompt;
+use recorded::Recorded;
 use score::{Prints, Score, heard, prints_of};
 use spinbot::Fault;
-use spinbot::voices::{EncoderScale, Pitch as PitchHeard, PitchScores, Stage, TranscriptSource, VoiceScores};
+use spinbot::voices::{Stage, VoiceScores};
 use spinbot_media::audio::Clip;
 use spinbot_models::cloning::{
-    Adaptation, Inversion, Lesson, SOUND, StockPrint, adapt, invert, lesson, moved, stock_prints,
-    stock_prints_file, style_spread,
+    Adaptation, Inversion, Lesson, SOUND, StockPrint, adapt, invert, lesson, moved, stock_prints_file,
+    style_spread,
 };
 use spinbot_models::kokoro::voice::{STOCK, STYLE, StockVoice, StockVoices, VoicePack};
-use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, SpeakerPrints, Voice, vocab};
+use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, Voice, vocab};
 use spinbot_models::listen::{PitchRange, Voiceprint, kokoro_grid, pitch};
 use stages::Stages;
 use std::time::Instant;
@@ -127,7 +131,8 @@ pub(crate) struct Wanted<'a> {
 
 /// What came of it.
 pub(crate) struct Cloned {
-    pub(crate) voice: Voice,
+    /// The file of the voice.
+    pub(crate) voice: Vec<u8>,
     pub(crate) scores: VoiceScores,
     /// Some of the speech that was kept back, 24 kHz.
     pub(crate) original: Clip,
@@ -142,25 +147,16 @@ pub(crate) fn clone(
     wanted: &Wanted,
     report: &mut dyn Report,
 ) -> Result<Cloned, StepError> {
-    let begun = Instant::now();
-    let mut course = Course::new(wanted, report);
-    let Parts { reference, held_out } = part(speech, spans);
-    let said = understand(&reference, &held_out, wanted, &mut course)?;
-    let speaker = prints_of(&reference)?;
-    let kept_back = prints_of(&held_out)?;
-    let range = pitch_of(&reference)?;
-    course.passed(LISTENING)?;
-
-    let stock = stock_prints().map_err(model_fault)?;
-    let near = |print: &StockPrint| print.ge2e.similarity(&speaker.ge2e);
-    let nearest = stock.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
-    let nearest = nearest.ok_or_else(|| Fault::new("there are no stock voices"))?;
-    course.report.log(&format!("the nearest stock voice is {}", nearest.voice.name));
+    let adapters = if wanted.finetune { ADAPT_STEPS as f64 + SCORING } else { 0.0 };
+    let total = LISTENING + 3.0 * SCORING + SEARCH_STEPS as f64 + adapters;
+    let mut course = Course::new(report, total);
+    let recorded = Recorded::hear(speech, spans, wanted, &mut course)?;
+    let Recorded { speaker, range, nearest, .. } = recorded;
     let voices = loaded::stock_voices()?;
     let mut voice = stock_voice(&voices, nearest.voice)?;
-    voice.speaker = Some(SpeakerPrints { ge2e: speaker.ge2e, dvector: speaker.dvector });
-    let base_pack = start(&voices, &stock, &speaker.ge2e, &voice.pack)?;
-    let mut stages = Stages { held_out: kept_back, reference: speaker.ge2e, all: Vec::new() };
+    voice.speaker = Some(recorded.prints());
+    let base_pack = start(&voices, &recorded.stock, &speaker.ge2e, &voice.pack)?;
+    let mut stages = Stages { held_out: recorded.kept_back, reference: speaker.ge2e, all: Vec::new() };
     let base = stages.first(&voice)?;
     course.passed(SCORING)?;
 
@@ -171,7 +167,7 @@ pub(crate) fn clone(
         let moved = Voice { pitch: Some(range), ..voice.clone() };
         let score = Score::of(&moved)?;
         let away = |pitch: &Pitch| (pitch.mean - range.mean).abs() * 12.0 / std::f32::consts::LN_2;
-        let nearer = away(&nearest.pitch) - away(&own_pitch(&moved)?.unwrap_or(nearest.pitch));
+        let nearer = away(&nearest.pitch) - away(&score.pitch.unwrap_or(nearest.pitch));
         if stages.judge_pitch(&score, &best, nearer, started) {
             (voice, best) = (moved, score);
         }
@@ -219,7 +215,8 @@ pub(crate) fn clone(
 
     if wanted.finetune {
         let started = Instant::now();
-        let lessons = lessons(&voice, &reference, &said.reference, &base_pack, &mut course)?;
+        let lessons =
+            lessons(&voice, &recorded.parts.reference, &recorded.said.reference, &base_pack, &mut course)?;
         let adaptation = Adaptation {
             decoder: &decoder,
             encoder,
@@ -250,44 +247,12 @@ pub(crate) fn clone(
         course.passed(SCORING)?;
     }
 
-    let original = sample_of(&held_out);
-    let words = said.held_out.iter().find(|text| !text.is_empty()).map_or(SCORED[0], String::as_str);
-    let clone = say(&voice, words)?;
-    let clone_pitch = pitch_of(std::slice::from_ref(&clone))?;
-    let told =
-        |pitch: Pitch| PitchHeard { hz: f64::from(pitch.hertz()), semitones: f64::from(pitch.semitones()) };
-    let scale =
-        |(different_speaker, same_speaker): (f64, f64), similarity: &dyn Fn(&Prints) -> f32| EncoderScale {
-            different_speaker,
-            same_speaker,
-            nearest_stock: f64::from(similarity(&base.prints)),
-            clone: f64::from(similarity(&best.prints)),
-        };
-    let seconds = |clips: &[Clip]| clips.iter().map(Clip::seconds).sum();
-    let scores = VoiceScores {
-        reference_seconds: seconds(&reference),
-        held_out_seconds: seconds(&held_out),
-        transcript: said.whole,
-        transcript_source: if wanted.transcript.is_some() {
-            TranscriptSource::Given
-        } else {
-            TranscriptSource::Heard
-        },
-        base: nearest.voice.name.to_owned(),
-        pitch: PitchScores {
-            speaker: told(range.unwrap_or(nearest.pitch)),
-            base: told(nearest.pitch),
-            clone: told(clone_pitch.unwrap_or(nearest.pitch)),
-        },
-        ge2e: scale(GE2E_MARKS, &|prints| prints.ge2e.similarity(&stages.held_out.ge2e)),
-        dvector: scale(DVECTOR_MARKS, &|prints| prints.dvector.similarity(&stages.held_out.dvector)),
-        stages: stages.all,
-        curve: curve.points,
-        warnings: said.warnings,
-        seconds: begun.elapsed().as_secs_f64(),
-    };
+    let file = voice.bytes().map_err(model_fault)?;
+    let reference = recorded.parts.reference.clone();
+    let told = (stages.all, curve.points);
+    let cloned = recorded.cloned(file, &reference, (&base, &best), told, &mut |words| say(&voice, words))?;
     course.end();
-    Ok(Cloned { voice, scores, original, clone })
+    Ok(cloned)
 }
 
 /// Where the search starts: how the nearest stock voice speaks, with the sound of the few nearest ones, the nearer the
@@ -323,11 +288,6 @@ fn pitch_of(clips: &[Clip]) -> Result<Option<Pitch>, Fault> {
         track.extend(pitch(&heard(clip)?.samples));
     }
     Ok(PitchRange::of(&track).map(Pitch::from))
-}
-
-/// The pitch at which a voice says the test sentences.
-fn own_pitch(voice: &Voice) -> Result<Option<Pitch>, StepError> {
-    Ok(pitch_of(&[say(voice, SCORED[0])?])?)
 }
 
 /// The sentences of the search as tokens.

@@ -3,11 +3,12 @@
 //!
 //! What is done with them is the steps' business; where their weights lie, `spinbot-models`'.
 
-use crate::step::model_fault;
+use crate::step::{StepInput, model_fault};
 use spinbot::{Fault, home};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
 use spinbot_models::listen::Listener;
+use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage};
 use spinbot_models::{Device, ModelError, Store};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -32,13 +33,13 @@ impl<T> Kept<T> {
 }
 
 /// The models on this machine.
-fn store() -> Result<&'static Store, Fault> {
-    static STORE: OnceLock<Store> = OnceLock::new();
+fn store() -> Result<&'static Arc<Store>, Fault> {
+    static STORE: OnceLock<Arc<Store>> = OnceLock::new();
     if let Some(store) = STORE.get() {
         return Ok(store);
     }
     let store = Store::open(home::cache_dir()).map_err(model_fault)?;
-    Ok(STORE.get_or_init(|| store))
+    Ok(STORE.get_or_init(|| Arc::new(store)))
 }
 
 /// What turns phonemes into features.
@@ -63,6 +64,23 @@ pub(crate) fn decoder_of(voice: &Voice) -> Result<(Arc<Decoder>, Option<Adapters
     Ok((decoder, adapters))
 }
 
+/// pocket-tts with those weights. Of several the last is kept: nobody speaks with two, and each may have a gigabyte.
+pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
+    static KEPT: Mutex<Option<(String, Arc<Pocket>)>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((sha256, loaded)) = &*slot
+        && *sha256 == weights.sha256
+    {
+        return Ok(Arc::clone(loaded));
+    }
+    *slot = None;
+    let loaded = PocketFiles::beside(&weights.path)
+        .and_then(|files| Pocket::load(&files, PocketLanguage::English, &Device::cpu()));
+    let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
+    *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
+    Ok(loaded)
+}
+
 /// The stock voices.
 pub(crate) fn stock_voices() -> Result<Arc<StockVoices>, Fault> {
     static KEPT: Kept<StockVoices> = Kept::new();
@@ -75,6 +93,6 @@ pub(crate) fn listener() -> Result<&'static Listener, Fault> {
     if let Some(listener) = LISTENER.get() {
         return Ok(listener);
     }
-    let store = Store::open(home::cache_dir()).map_err(model_fault)?;
+    let store = Arc::clone(store()?);
     Ok(LISTENER.get_or_init(|| Listener::new(store, Device::cpu())))
 }

@@ -1,4 +1,5 @@
-//! A text said in a voice: sentence by sentence, with the time of every word and phoneme.
+//! A text said in a voice: sentence by sentence, with the time of every word and phoneme. With pocket-tts, in `pocket`,
+//! only sentences have times.
 //!
 //! What a text sounds like is `spinbot-g2p`'s business, how a voice sounds `spinbot-models`'; here they meet. Nothing
 //! here writes files.
@@ -13,6 +14,9 @@ use spinbot_models::kokoro::voice::Accent;
 use spinbot_models::kokoro::{Adapters, Decoder, FRAME, Features, Kokoro, Noise, SAMPLE_RATE, Voice};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+mod pocket;
+pub(crate) use pocket::{PocketSpeaker, unnamed};
 
 /// Numbers of a style that the decoder takes.
 const SOUND: usize = 128;
@@ -46,9 +50,11 @@ pub(crate) struct Spoken {
     pub(crate) samples: Vec<f32>,
     /// When everything is said.
     pub(crate) timing: SpeechTiming,
+    /// Parts whose end pocket-tts did not find: they may end in babble.
+    pub(crate) unended: usize,
 }
 
-/// A voice ready to speak.
+/// A voice of Kokoro ready to speak.
 pub(crate) struct Speaker<'a> {
     kokoro: Arc<Kokoro>,
     decoder: Arc<Decoder>,

@@ -2,21 +2,24 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips, ReadPortrait,
-    ReadSpeech, ReadVoice, Speak, StepParams,
+    Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
+    ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
-/// One input of a step: a file of the store.
+/// One input of a step: a file of the store, or a model of the user's own.
 #[derive(Debug, Clone)]
 pub struct StepInput {
     /// Where its bytes lie.
     pub path: PathBuf,
-    /// What the user called it (`me.jpg`), for messages; the step's output name for inputs of earlier steps.
+    /// What the user called it (`me.jpg`), for messages; the step's output name for inputs of earlier steps, the id
+    /// of a model.
     pub label: String,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
 }
 
 /// One output of a step.
@@ -63,7 +66,7 @@ pub struct Kind {
     pub kind: &'static str,
     /// Its version, part of the content key.
     pub version: u32,
-    /// Names of its inputs; `name*` and `name+` as in [`StepParams::INPUTS`].
+    /// Names of its inputs; `name*`, `name+` and `name?` as in [`StepParams::INPUTS`].
     pub inputs: &'static [&'static str],
     /// Names of its outputs.
     pub outputs: &'static [&'static str],
@@ -77,7 +80,7 @@ impl Kind {
         self.inputs.iter().find_map(|declared| {
             let wanted = match declared.strip_suffix('+') {
                 Some(stem) => format!("{stem}1"),
-                None if declared.ends_with('*') => return None,
+                None if declared.ends_with(['*', '?']) => return None,
                 None => (*declared).to_owned(),
             };
             (!given.clone().any(|name| name == wanted)).then_some(wanted)
@@ -92,7 +95,7 @@ impl Kind {
                 number.starts_with(|c: char| c.is_ascii_digit() && c != '0')
                     && number.bytes().all(|b| b.is_ascii_digit())
             }),
-            None => *declared == name,
+            None => declared.trim_end_matches('?') == name,
         })
     }
 }
@@ -162,6 +165,7 @@ const STEPS: &[Entry] = &[
     entry::<ReadClips>(),
     entry::<ReadVoice>(),
     entry::<Speak>(),
+    entry::<CheckCloner>(),
     entry::<CloneVoice>(),
     entry::<Listen>(),
 ];
@@ -296,7 +300,7 @@ mod tests {
         let kind = Kind {
             kind: "k",
             version: 1,
-            inputs: &["clip+", "profile*", "voice"],
+            inputs: &["clip+", "profile*", "voice", "weights?"],
             outputs: &[],
             models: &[],
         };
@@ -313,6 +317,8 @@ mod tests {
             ("clip10", true),
             ("profile3", true),
             ("voice", true),
+            ("weights", true),
+            ("weights?", false),
             ("clip", false),
             ("clip0", false),
             ("clip01", false),
@@ -322,7 +328,8 @@ mod tests {
         ] {
             assert_eq!(kind.takes_input(name), taken, "{name}");
         }
-        let input = |label: &str| StepInput { path: PathBuf::new(), label: label.into() };
+        let input =
+            |label: &str| StepInput { path: PathBuf::new(), label: label.into(), sha256: String::new() };
         let inputs = ["clip10", "clip2", "voice", "clip1"].map(|name| (name.to_owned(), input(name)));
         let names: Vec<_> =
             numbered(&inputs.into(), "clip").into_iter().map(|(_, i)| i.label.clone()).collect();

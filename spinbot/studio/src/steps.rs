@@ -2,6 +2,7 @@
 
 mod animate;
 mod articulate;
+mod check_cloner;
 mod clone_voice;
 mod drive;
 mod encode;

@@ -1,10 +1,12 @@
-//! Voices as they are typed: `me`, `af_heart`, `af_heart:0.6+am_echo:0.4`, `me:0.7+af_nova:0.3`.
+//! Voices as they are typed: `me`, `af_heart`, `af_heart:0.6+am_echo:0.4`, `me:0.7+af_nova:0.3`, `pocket/alba`.
 
-use super::{Profiles, STOCK, stock};
+use super::{Profiles, STOCK, Synthesiser, stock};
+use crate::models::AddedModel;
 use crate::plan::{Input, Step};
 use crate::steps::{BlendPart, ReadVoice};
 use crate::suggest::nearest;
 use crate::{Fault, Result};
+use std::path::PathBuf;
 
 /// More parts than this is a slip, not a voice.
 const MOST_PARTS: usize = 16;
@@ -30,27 +32,59 @@ impl VoiceExpression {
         &self.parts
     }
 
-    /// The step that makes it: profiles as its inputs `profile1`, ...
+    /// The step that makes it: profiles as its inputs `profile1`, ..., and the model it speaks with as `weights` where
+    /// that is one of the user's own.
     ///
     /// # Errors
-    /// When a part is neither a stock voice nor one of `profiles`, with the nearest name.
+    /// When a part is neither a stock voice, nor one of `profiles`, nor one of a model of the user's own, with the
+    /// nearest name; when such a voice is to be mixed, or its model is not here.
     pub fn read_voice(&self, profiles: &Profiles) -> Result<Step> {
         let (mut blend, mut files) = (Vec::new(), Vec::new());
+        let mut weights = None;
         for VoicePart { name, weight } in &self.parts {
             let voice = if stock(name).is_some() {
                 name.clone()
             } else {
-                let path = profiles.path(name).filter(|path| path.is_file());
-                files.push(path.ok_or_else(|| unknown(name, profiles))?);
+                let (path, model) = own(name, profiles)?;
+                files.push(path);
+                if let (Some(_), [_, _, ..]) = (&model, self.parts.as_slice()) {
+                    return Err(Fault::new(format!(
+                        "`{name}` is a voice of pocket-tts, which cannot be mixed"
+                    ))
+                    .help("use it alone; stock voices and profiles made without --with can be mixed")
+                    .about("voice"));
+                }
+                weights = model;
                 format!("profile{}", files.len())
             };
             blend.push(BlendPart { voice, weight: *weight });
         }
         let step = Step::new(&ReadVoice { blend });
+        let step = weights.iter().fold(step, |step, model| step.with("weights", model.input()));
         Ok((1..)
             .zip(files)
             .fold(step, |step, (i, path)| step.with(&format!("profile{i}"), Input::File(path))))
     }
+}
+
+/// The file of a voice of the user's own, and the model it speaks with where that is one of theirs.
+fn own(name: &str, profiles: &Profiles) -> Result<(PathBuf, Option<AddedModel>)> {
+    if let Some(preset) = profiles.models().voices()?.into_iter().find(|preset| preset.name == name) {
+        return Ok((preset.path, Some(preset.model)));
+    }
+    let path = profiles.path(name).filter(|path| path.is_file()).ok_or_else(|| unknown(name, profiles))?;
+    let profile = profiles.load(name).map_err(|fault| fault.about("voice"))?;
+    let Synthesiser::Pocket { id, sha256 } = profile.synthesiser() else { return Ok((path, None)) };
+    let model = profiles.models().list()?.into_iter().find(|model| model.sha256 == *sha256);
+    let model = model.ok_or_else(|| {
+        let short = sha256.short();
+        Fault::new(format!("the voice `{name}` speaks with the model `{id}`, which is not on this machine"))
+            .help(format!(
+                "make its file known with `spinbot models add FILE --as {id}`; its SHA-256 begins with {short}"
+            ))
+            .about("voice")
+    })?;
+    Ok((path, Some(model)))
 }
 
 impl std::str::FromStr for VoiceExpression {
@@ -100,7 +134,9 @@ impl std::str::FromStr for VoiceExpression {
 pub(super) fn unknown(name: &str, profiles: &Profiles) -> Fault {
     // A folder that cannot be read has no names to offer.
     let own = profiles.names().unwrap_or_default();
+    let presets = profiles.models().voices().unwrap_or_default();
     let known = own.iter().map(String::as_str).chain(STOCK.iter().map(|voice| voice.id));
+    let known = known.chain(presets.iter().map(|preset| preset.name.as_str()));
     let fault = Fault::new(format!("there is no voice `{name}`")).about("voice");
     fault.help(match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`? `%voices` lists them"),

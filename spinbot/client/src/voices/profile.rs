@@ -1,13 +1,14 @@
 //! Profiles: voices people made of themselves, one file each, with who agreed to it and how it scored.
 //!
-//! The file is the `voice` that `clone_voice` left (see `spinbot_models::kokoro`), with the profile's record as
+//! The file is the `voice` that `clone_voice` left (see `spinbot_models::kokoro` and `::pocket`), with the profile's record as
 //! JSON under `spinbot.profile` in its metadata and two samples as bytes (`sample.original`, `sample.clone`).
 
 use super::container::Container;
 use super::expression::unknown;
 use super::{Accent, Verdict, VoiceScores, Voices, stock};
 use crate::bundle::{Audio, Bundle, Show};
-use crate::{Fault, JobView, Result, home};
+use crate::models::AddedModels;
+use crate::{Digest, Fault, JobView, Result, home};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -23,8 +24,12 @@ const RECORD: &str = "spinbot.profile";
 const ORIGINAL: &str = "sample.original";
 /// The clone saying the same words.
 const CLONE: &str = "sample.clone";
-/// What a voice is to the synthesiser: one acoustic and prosodic style for every length of text.
+/// What a voice is to Kokoro: one acoustic and prosodic style for every length of text.
 const STYLE: (&str, &str, &[u64]) = ("style", "F32", &[510, 256]);
+/// What a voice is to pocket-tts: what each layer remembers of the speaker; and where its file says which weights these
+/// are.
+const MEMORY: &str = "transformer.layers.0.self_attn/cache";
+const POCKET: &str = "spinbot.pocket.model";
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 64;
 
@@ -43,10 +48,31 @@ pub struct Clip {
     pub warnings: Vec<String>,
 }
 
+/// What speaks with a voice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Synthesiser {
+    /// Kokoro-82M.
+    Kokoro,
+    /// pocket-tts, with the weights the voice was made with: a model of the user's own.
+    Pocket {
+        /// What the model was called.
+        id: String,
+        /// SHA-256 of its file.
+        sha256: Digest,
+    },
+}
+
 /// The output `clips` of `read_clips`.
 #[derive(Deserialize)]
 struct Clips {
     clips: Vec<Clip>,
+}
+
+/// What the file of a voice of pocket-tts says of its weights.
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+    sha256: Digest,
 }
 
 /// What a profile says of itself.
@@ -68,6 +94,7 @@ struct Record {
 pub struct VoiceProfile {
     path: PathBuf,
     record: Record,
+    synthesiser: Synthesiser,
 }
 
 impl VoiceProfile {
@@ -83,9 +110,25 @@ impl VoiceProfile {
         let container = Container::open(path)?;
         let wrong = |what: String| Fault::new(format!("{}: {what}", path.display()));
         let (name, dtype, shape) = STYLE;
-        if container.tensor(name).is_none_or(|style| style.dtype != dtype || style.shape != shape) {
-            return Err(wrong(format!("this is not a voice: it needs `{name}` of {dtype} {shape:?}")));
-        }
+        let synthesiser = match container.metadata.get(POCKET) {
+            Some(_) if container.tensor(MEMORY).is_none() => {
+                return Err(wrong(format!("this is not a voice: it needs `{MEMORY}`")));
+            }
+            Some(model) => {
+                let Model { id, sha256 } = serde_json::from_str(model)
+                    .map_err(|e| wrong(format!("the model it speaks with cannot be read: {e}")))?;
+                Synthesiser::Pocket { id, sha256 }
+            }
+            None if container
+                .tensor(name)
+                .is_some_and(|style| style.dtype == dtype && style.shape == shape) =>
+            {
+                Synthesiser::Kokoro
+            }
+            None => {
+                return Err(wrong(format!("this is not a voice: it needs `{name}` of {dtype} {shape:?}")));
+            }
+        };
         let record = container.metadata.get(RECORD).ok_or_else(|| {
             wrong("this voice says nothing of who agreed to it".into())
                 .help("only profiles that `%clone_voice` made are taken")
@@ -102,7 +145,7 @@ impl VoiceProfile {
                 .help("make it again with `%clone_voice`, or use the SpinBot that made it"));
         }
         let record: Record = serde_json::from_str(record).map_err(unreadable)?;
-        Ok((VoiceProfile { path: path.to_owned(), record }, container))
+        Ok((VoiceProfile { path: path.to_owned(), record, synthesiser }, container))
     }
 
     /// What it is called.
@@ -113,6 +156,11 @@ impl VoiceProfile {
     /// Where its file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What speaks with it.
+    pub fn synthesiser(&self) -> &Synthesiser {
+        &self.synthesiser
     }
 
     /// When it was made, in Unix seconds.
@@ -183,8 +231,12 @@ impl VoiceProfile {
     /// In a line: `resembles its speaker (GE2E 0.84, second encoder 0.72), from 20 s of speech`.
     pub fn summary(&self) -> String {
         let scores = self.scores();
+        let with = match &self.synthesiser {
+            Synthesiser::Kokoro => String::new(),
+            Synthesiser::Pocket { id, .. } => format!(", with the model {id}"),
+        };
         format!(
-            "{} its speaker (GE2E {:.2}, second encoder {:.2}), made of {:.0} s of speech",
+            "{} its speaker (GE2E {:.2}, second encoder {:.2}), made of {:.0} s of speech{with}",
             scores.verdict().words(),
             scores.ge2e.clone,
             scores.dvector.clone,
@@ -211,10 +263,11 @@ impl Show for VoiceProfile {
     }
 }
 
-/// A folder of profiles.
+/// A folder of profiles, and the models of the user's own that some of them speak with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profiles {
     folder: PathBuf,
+    models: AddedModels,
 }
 
 impl Default for Profiles {
@@ -231,7 +284,19 @@ impl Profiles {
 
     /// Those in another folder.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Profiles { folder: folder.into() }
+        Profiles { folder: folder.into(), models: AddedModels::standard() }
+    }
+
+    /// With other models than the user's own.
+    #[must_use]
+    pub fn with_models(mut self, models: AddedModels) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// The models of the user's own.
+    pub fn models(&self) -> &AddedModels {
+        &self.models
     }
 
     /// Where the profile of that name lies, were there one; nothing for what cannot be a name.
@@ -265,11 +330,18 @@ impl Profiles {
     /// # Errors
     /// When there is none, with the nearest name, or its file cannot be used.
     pub fn load(&self, name: &str) -> Result<VoiceProfile> {
-        let path = self.path(name).filter(|path| path.is_file()).ok_or_else(|| match stock(name) {
-            Some(_) => Fault::new(format!("{name} is a stock voice, not a profile"))
-                .help("use it by its name; there is nothing to export or remove")
-                .about("voice"),
-            None => unknown(name, self),
+        let path = self.path(name).filter(|path| path.is_file()).ok_or_else(|| {
+            let not = |what: &str| {
+                Fault::new(format!("{name} is a {what} voice, not a profile"))
+                    .help("use it by its name; there is nothing to export or remove")
+                    .about("voice")
+            };
+            let presets = self.models.voices().unwrap_or_default();
+            match stock(name) {
+                Some(_) => not("stock"),
+                None if presets.iter().any(|preset| preset.name == name) => not("preset"),
+                None => unknown(name, self),
+            }
         })?;
         let (mut profile, _) = VoiceProfile::open(&path)?;
         // The file's name counts: that is what it is found by.
@@ -282,7 +354,8 @@ impl Profiles {
     /// # Errors
     /// When the folder is there and cannot be read.
     pub fn voices(&self) -> Result<Voices> {
-        let mut voices = Voices { profiles: Vec::new(), damaged: Vec::new(), stock: super::STOCK };
+        let presets = self.models.voices()?;
+        let mut voices = Voices { profiles: Vec::new(), damaged: Vec::new(), presets, stock: super::STOCK };
         for name in self.names()? {
             match self.load(&name) {
                 Ok(profile) => voices.profiles.push(profile),

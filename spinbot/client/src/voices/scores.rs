@@ -24,7 +24,8 @@ pub struct VoiceScores {
     pub ge2e: EncoderScale,
     /// The scale of the second encoder, which the clone was never optimised for.
     pub dvector: EncoderScale,
-    /// The stages in the order they were tried; the first, the nearest stock voice, is always kept.
+    /// The stages in the order they were tried. The first is the nearest stock voice: what the clone begins with, or,
+    /// with a model of the user's own, is compared with.
     pub stages: Vec<StageScore>,
     /// Similarity (GE2E) by optimisation step.
     pub curve: Vec<(f64, f64)>,
@@ -61,8 +62,8 @@ pub struct PitchScores {
     pub speaker: Pitch,
     /// The stock voice the clone started from.
     pub base: Pitch,
-    /// The clone.
-    pub clone: Pitch,
+    /// The clone; nothing where what it says has no pitch.
+    pub clone: Option<Pitch>,
 }
 
 /// What a similarity means: where other voices lie on the same scale.
@@ -99,6 +100,8 @@ pub enum Stage {
     Style,
     /// Training adapters in the decoder.
     Adapters,
+    /// Letting pocket-tts hear the speech.
+    Prompt,
 }
 
 impl Stage {
@@ -109,6 +112,7 @@ impl Stage {
             Stage::Pitch => "pitch",
             Stage::Style => "style",
             Stage::Adapters => "adapters",
+            Stage::Prompt => "pocket-tts",
         }
     }
 }
@@ -211,7 +215,7 @@ pub(crate) mod tests {
             pitch: PitchScores {
                 speaker: Pitch { hz: 118.0, semitones: 2.9 },
                 base: Pitch { hz: 131.0, semitones: 3.4 },
-                clone: Pitch { hz: 119.0, semitones: 3.0 },
+                clone: Some(Pitch { hz: 119.0, semitones: 3.0 }),
             },
             ge2e: EncoderScale {
                 different_speaker: 0.6,

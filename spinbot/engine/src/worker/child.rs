@@ -81,7 +81,9 @@ fn listen(commands: File, tasks: &mpsc::Sender<Task>, cancelled: &AtomicU64) {
 /// Runs one task and says how it ended. False when the process must not go on.
 fn run(catalogue: &dyn Catalogue, task: Task, answers: &mut File, cancelled: &AtomicU64) -> io::Result<bool> {
     let inputs = task.inputs.into_iter();
-    let inputs = inputs.map(|(name, i)| (name, StepInput { path: i.path, label: i.label })).collect();
+    let inputs = inputs
+        .map(|(name, i)| (name, StepInput { path: i.path, label: i.label, sha256: i.sha256.0 }))
+        .collect();
     let mut report = Speaker {
         answers,
         number: task.number,

@@ -47,6 +47,42 @@ pub struct SpeakerPrints {
     pub dvector: Voiceprint,
 }
 
+impl SpeakerPrints {
+    /// How the speaker of a voice file is heard, whichever synthesiser the voice is of; nothing where it does not tell.
+    ///
+    /// # Errors
+    /// [`ModelError::Voice`] when it is no safetensors file, or the prints in it are none.
+    pub fn read(bytes: &[u8]) -> Result<Option<SpeakerPrints>> {
+        let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| no_voice(e.to_string()))?;
+        let print = |name: &str| -> Result<Option<Voiceprint>> {
+            let Ok(view) = file.tensor(name) else { return Ok(None) };
+            Ok(Some(Voiceprint::unit(&values(&view)?)))
+        };
+        Ok(print(GE2E)?.zip(print(DVECTOR)?).map(|(ge2e, dvector)| SpeakerPrints { ge2e, dvector }))
+    }
+
+    /// As a file holds them.
+    pub(crate) fn tensors(&self) -> [(&'static str, &[f32]); 2] {
+        [(GE2E, &self.ge2e.0), (DVECTOR, &self.dvector.0)]
+    }
+}
+
+fn no_voice(reason: String) -> ModelError {
+    ModelError::Voice {
+        given: "the voice file".into(),
+        reason,
+        advice: "choose a voice that `%voices` lists, or clone one".into(),
+    }
+}
+
+fn values(view: &TensorView<'_>) -> Result<Vec<f32>> {
+    if view.dtype() != Dtype::F32 {
+        return Err(no_voice(format!("it holds {:?}, expected F32", view.dtype())));
+    }
+    let (numbers, _) = view.data().as_chunks();
+    Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
 /// What the metadata says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
@@ -61,11 +97,7 @@ impl Voice {
     /// # Errors
     /// [`ModelError::Voice`] when it is no voice file, is too large, or holds numbers that are not finite.
     pub fn read(bytes: &[u8]) -> Result<Voice> {
-        let refuse = |reason: String| ModelError::Voice {
-            given: "the voice file".into(),
-            reason,
-            advice: "choose a voice that `%voices` lists, or clone one".into(),
-        };
+        let refuse = no_voice;
         if bytes.len() > LARGEST {
             return Err(refuse(format!("it has {} MB, the most is 64", bytes.len() >> 20)));
         }
@@ -75,13 +107,6 @@ impl Voice {
         let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DESCRIPTION));
         let text = text.ok_or_else(|| refuse("it does not say which voice it is".into()))?;
         let description: Description = serde_json::from_str(text).map_err(|e| refuse(e.to_string()))?;
-        let values = |view: &TensorView| -> Result<Vec<f32>> {
-            if view.dtype() != Dtype::F32 {
-                return Err(refuse(format!("it holds {:?}, expected F32", view.dtype())));
-            }
-            let (numbers, _) = view.data().as_chunks();
-            Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-        };
         let styles = file.tensor(STYLES).map_err(|e| refuse(e.to_string()))?;
         let mut adapters = HashMap::new();
         for (name, view) in file.tensors() {
@@ -89,12 +114,7 @@ impl Voice {
             let tensor = Tensor::from_vec(values(&view)?, view.shape(), &candle_core::Device::Cpu);
             adapters.insert(name.to_owned(), tensor.map_err(|e| refuse(e.to_string()))?);
         }
-        let print = |name: &str| -> Result<Option<Voiceprint>> {
-            let Ok(view) = file.tensor(name) else { return Ok(None) };
-            Ok(Some(Voiceprint::unit(&values(&view)?)))
-        };
-        let speaker =
-            print(GE2E)?.zip(print(DVECTOR)?).map(|(ge2e, dvector)| SpeakerPrints { ge2e, dvector });
+        let speaker = SpeakerPrints::read(bytes)?;
         let Description { accent, base, pitch } = description;
         if pitch.is_some_and(|pitch| !(pitch.mean.is_finite() && pitch.spread.is_finite())) {
             return Err(refuse("its pitch is no number".into()));
@@ -116,9 +136,8 @@ impl Voice {
         let description = serde_json::to_string(&description).map_err(|e| refuse(e.to_string()))?;
         let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let mut tensors = vec![(STYLES.to_owned(), vec![ROWS, STYLE], bytes(self.pack.styles()))];
-        if let Some(SpeakerPrints { ge2e, dvector }) = &self.speaker {
-            tensors.push((GE2E.to_owned(), vec![ge2e.0.len()], bytes(&ge2e.0)));
-            tensors.push((DVECTOR.to_owned(), vec![dvector.0.len()], bytes(&dvector.0)));
+        for (name, print) in self.speaker.iter().flat_map(SpeakerPrints::tensors) {
+            tensors.push((name.to_owned(), vec![print.len()], bytes(print)));
         }
         let mut names: Vec<&String> = self.adapters.keys().collect();
         names.sort_unstable();

@@ -4,11 +4,11 @@ use super::{Dnsmos, SpeakerEncoder, Transcriber, VoiceJudge};
 use crate::device::Device;
 use crate::error::Result;
 use crate::store::Store;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The networks of one store on one device. What is not asked for is neither loaded nor needed on this machine.
 pub struct Listener {
-    store: Store,
+    store: Arc<Store>,
     device: Device,
     encoder: OnceLock<SpeakerEncoder>,
     judge: OnceLock<VoiceJudge>,
@@ -18,7 +18,8 @@ pub struct Listener {
 
 impl Listener {
     /// With the store that holds the weights which are not built in.
-    pub fn new(store: Store, device: Device) -> Self {
+    pub fn new(store: impl Into<Arc<Store>>, device: Device) -> Self {
+        let store = store.into();
         let (encoder, judge) = (OnceLock::new(), OnceLock::new());
         let (transcriber, dnsmos) = (OnceLock::new(), OnceLock::new());
         Listener { store, device, encoder, judge, transcriber, dnsmos }

@@ -1,11 +1,18 @@
 //! What is known of a release beside its tensors' shapes: everything else is read from those.
 
 use super::error::PocketError;
-use super::file::Tensors;
+use super::file::{Tensors, refuse};
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// Under this key of its metadata a file of no release says its traits itself, as JSON.
+const TRAITS: &str = "spinbot.pocket.traits";
+/// The largest of such traits.
+const MOST: usize = 4096;
 
 /// What a head without time conditions makes of its output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OneStep {
     /// The output is the latent (a drifting model).
     Drifting,
@@ -14,7 +21,7 @@ pub enum OneStep {
 }
 
 /// The traits that no shape tells.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PocketTraits {
     /// Width of one head of the language model's attention.
     pub head: usize,
@@ -57,8 +64,20 @@ const SMALL: PocketTraits = PocketTraits {
 const TINY: PocketTraits = PocketTraits { one_step: OneStep::Pointwise, ..SMALL };
 
 impl PocketTraits {
-    /// The traits of the release that has these widths (configurations of the PyPI package pocket-tts 4.0.1).
+    /// The traits that the file says itself, or those of the release that has these widths (configurations of the PyPI
+    /// package pocket-tts 4.0.1).
     pub(super) fn recognise(file: &Tensors<'_>) -> Result<PocketTraits> {
+        if let Some(json) = file.metadata(TRAITS) {
+            let traits: PocketTraits = serde_json::from_str(json)
+                .map_err(|e| refuse(format!("its `{TRAITS}` cannot be read: {e}")))?;
+            let PocketTraits { head, encoder_head, decoder_head, encoder_context, decoder_context, .. } =
+                traits;
+            let sizes = [head, encoder_head, decoder_head, encoder_context, decoder_context];
+            return match sizes.iter().all(|size| (1..=MOST).contains(size)) {
+                true => Ok(traits),
+                false => Err(refuse(format!("its `{TRAITS}` go beyond 1 to {MOST}"))),
+            };
+        }
         let [_, model] = file.dims::<2>("flow_lm.transformer.layers.0.self_attn.in_proj.weight")?;
         let [_, decoder] =
             file.dims::<2>("mimi.decoder_transformer.transformer.layers.0.self_attn.in_proj.weight")?;

@@ -80,7 +80,11 @@ impl PocketError {
         match self {
             PocketError::Missing { .. } => Some(format!("{ORIGIN}, and keep them in one folder")),
             PocketError::UnknownRelease { .. } => {
-                Some("give the traits that shapes do not tell (PocketTraits) with the files".into())
+                Some(
+                    "for weights of your own training give the traits that shapes do not tell (PocketTraits), with \
+                     the files or as JSON in the metadata under `spinbot.pocket.traits`"
+                        .into(),
+                )
             }
             PocketError::CannotClone { .. } => Some(
                 "speak with one of its preset voices (embeddings/*.safetensors), or take model.safetensors of the \

@@ -61,7 +61,7 @@ pub use error::PocketError;
 pub use file::PocketFiles;
 pub use model::{Pocket, PocketChunk, PocketOptions, PocketSpeech};
 pub use text::PocketLanguage;
-pub use voice::PocketVoice;
+pub use voice::{PocketModel, PocketVoice, is_pocket_voice};
 
 /// Samples a second of every release, in and out.
 pub const SAMPLE_RATE: u32 = 24_000;

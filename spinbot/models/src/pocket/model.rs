@@ -62,6 +62,8 @@ pub struct PocketChunk<'a> {
     pub part: usize,
     /// How many parts the text was cut into.
     pub parts: usize,
+    /// The part's text, as it is spelled for the network.
+    pub text: &'a str,
 }
 
 /// A finished speech.
@@ -235,7 +237,7 @@ impl Pocket {
         for (n, part) in parts.iter().enumerate() {
             let mut on_piece = |samples: &[f32]| {
                 speech.samples.extend_from_slice(samples);
-                on_audio(PocketChunk { samples, part: n, parts: parts.len() })
+                on_audio(PocketChunk { samples, part: n, parts: parts.len(), text: part.text.trim() })
             };
             let speaker = Speaker { pocket: self, path: &path, threshold };
             let frames_after = options.frames_after_eos.unwrap_or(part.frames_after_eos);

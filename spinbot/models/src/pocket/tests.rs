@@ -156,6 +156,20 @@ fn widths_of_no_release_ask_for_traits_and_known_ones_do_not() {
     let (sentence, help) = refusal(loaded);
     assert!(sentence.contains("its language model is 32 wide, its decoder 16"), "{sentence}");
     assert!(help.contains("PocketTraits"), "{help}");
+    // What is of no release may say its traits itself.
+    let mut said = serde_json::to_value(MODELS[0].1).unwrap();
+    let telling = |traits: &serde_json::Value| {
+        let metadata = [("spinbot.pocket.traits".to_owned(), traits.to_string())].into();
+        let bytes = std::fs::read(reference("full.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let (_folder, files) = lay_out(&safetensors::serialize(file.iter(), Some(metadata)).unwrap());
+        Pocket::load(&files, PocketLanguage::English, &Device(Inner::Cpu))
+    };
+    let options = PocketOptions::default();
+    assert_eq!(say(&telling(&said).unwrap(), "Hello.", &options), say(&load("full"), "Hello.", &options));
+    said["decoder_context"] = 0.into();
+    assert!(refusal(telling(&said)).0.contains("go beyond 1 to 4096"));
+    assert!(refusal(telling(&"no".into())).0.contains("its `spinbot.pocket.traits` cannot be read"));
     let recognised = |model: usize, decoder: usize| {
         let matrix = |width: usize| (vec![1, width], vec![0_u8; 4 * width]);
         let parts = [
@@ -210,9 +224,18 @@ fn foreign_and_damaged_weights_are_refused_by_name() {
 fn voices_survive_the_way_to_a_file_and_back_and_know_their_weights() {
     let pocket = load("full");
     let made = pocket.voice_from(&recording("full")).unwrap();
-    let bytes = made.to_safetensors().unwrap();
+    let model = super::PocketModel { id: "mine".into(), sha256: "0".repeat(64) };
+    let print = |n: usize| crate::listen::Voiceprint(std::array::from_fn(|i| if i == n { 1.0 } else { 0.0 }));
+    let speaker = crate::kokoro::SpeakerPrints { ge2e: print(1), dvector: print(2) };
+    let bytes = made.to_safetensors(&model, Some(&speaker)).unwrap();
     let back = pocket.voice_from_safetensors(&bytes).unwrap();
     assert_eq!(back.positions(), made.positions());
+    assert_eq!(crate::kokoro::SpeakerPrints::read(&bytes).unwrap(), Some(speaker));
+    let preset = std::fs::read(reference("full_cases.safetensors")).unwrap();
+    assert!(super::is_pocket_voice(&bytes) && super::is_pocket_voice(&preset));
+    assert!(!super::is_pocket_voice(b"no voice"));
+    assert!(!super::is_pocket_voice(&std::fs::read(reference("full.safetensors")).unwrap()));
+    assert_eq!(crate::kokoro::SpeakerPrints::read(&preset).unwrap(), None);
     let flat = |x: &candle_core::Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for (a, b) in made.cache.layers.iter().zip(&back.cache.layers) {
         assert_eq!((flat(&a.keys), flat(&a.values)), (flat(&b.keys), flat(&b.values)));
@@ -324,6 +347,7 @@ fn long_texts_come_in_parts_and_can_be_stopped() {
     let mut seen = Vec::new();
     let whole = pocket.speak(&text, &preset(&pocket), &options, &mut |chunk| {
         assert!(chunk.samples.len().is_multiple_of(1920) && chunk.part < chunk.parts);
+        assert!(chunk.text.starts_with("One sentence stands here"), "{}", chunk.text);
         seen.push(chunk.part);
         ControlFlow::Continue(())
     });

@@ -6,15 +6,36 @@ use super::file::{Tensors, refuse};
 use super::lm::LanguageModel;
 use super::transformer::{Cache, Memory};
 use crate::error::{ModelError, Result};
+use crate::kokoro::SpeakerPrints;
 use candle_core::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Positions of a voice, at most: 80 ms each.
 const MAX_POSITIONS: usize = 4096;
-/// The key under which our files say whose voice they hold.
+/// The key under which our files say for which weights they were made.
 const FINGERPRINT: &str = "spinbot.pocket.weights";
+/// The key under which they say in which file those weights are, as JSON.
+const MODEL: &str = "spinbot.pocket.model";
+
+/// The file that a voice was made with: which of the user's models is needed to speak with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PocketModel {
+    /// What the user calls it.
+    pub id: String,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
+}
+
+/// Whether these are the bytes of a voice file of pocket-tts, ours or its own, and not of another synthesiser's. Only
+/// the header is looked at; whether it fits some weights is seen when it is read.
+pub fn is_pocket_voice(bytes: &[u8]) -> bool {
+    Tensors::from_bytes(bytes, &candle_core::Device::Cpu).is_ok_and(|w| {
+        w.shape("audio_prompt").is_some() || w.count("transformer.layers.", ".self_attn/cache") > 0
+    })
+}
 
 /// A voice to speak with, made from a recording or read from a file. Belongs to one set of weights. Cheap to clone.
 #[derive(Clone)]
@@ -30,12 +51,17 @@ impl PocketVoice {
     }
 
     /// The voice as safetensors: `transformer.layers.N.self_attn/cache` f32 `[2, 1, positions, heads, head]`
-    /// and `.../offset` i64 `[1]`, and in the metadata which weights it belongs to.
+    /// and `.../offset` i64 `[1]`; how its speaker is heard, where that is known; and in the metadata which weights
+    /// it belongs to and in which file they are.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] when the values cannot be brought back from the device.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+    pub fn to_safetensors(&self, model: &PocketModel, speaker: Option<&SpeakerPrints>) -> Result<Vec<u8>> {
         let mut parts = Vec::new();
+        for (name, print) in speaker.into_iter().flat_map(SpeakerPrints::tensors) {
+            let bytes = print.iter().flat_map(|value| value.to_le_bytes()).collect();
+            parts.push((name.to_owned(), Dtype::F32, vec![print.len()], bytes));
+        }
         for (n, memory) in self.cache.layers.iter().enumerate() {
             let packed = pack(memory).map_err(ModelError::tensor("saving a voice"))?;
             let name = format!("transformer.layers.{n}.self_attn");
@@ -47,7 +73,10 @@ impl PocketVoice {
             Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
         });
         let views = views.collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-        let metadata = HashMap::from([(FINGERPRINT.to_owned(), self.fingerprint.clone())]);
+        let model = serde_json::to_string(model)
+            .map_err(|e| refuse(format!("the voice's model cannot be written: {e}")))?;
+        let metadata =
+            HashMap::from([(FINGERPRINT.to_owned(), self.fingerprint.clone()), (MODEL.to_owned(), model)]);
         views
             .and_then(|views| safetensors::serialize(views, Some(metadata)))
             .map_err(|e| refuse(format!("the voice cannot be written: {e}")))

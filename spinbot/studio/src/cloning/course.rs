@@ -1,6 +1,6 @@
 //! How far a clone is, told as it goes: progress in steps, and the curve of likeness.
 
-use super::{ADAPT_STEPS, GE2E_MARKS, LISTENING, SCORING, SEARCH_STEPS, Wanted};
+use super::GE2E_MARKS;
 use crate::step::{Report, StepError};
 use spinbot_media::plot::Curves;
 use spinbot_models::cloning::StepReport;
@@ -17,9 +17,8 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(wanted: &Wanted, report: &'a mut dyn Report) -> Self {
-        let adapters = if wanted.finetune { ADAPT_STEPS as f64 + SCORING } else { 0.0 };
-        let total = LISTENING + 3.0 * SCORING + SEARCH_STEPS as f64 + adapters;
+    /// Of that many steps.
+    pub(super) fn new(report: &'a mut dyn Report, total: f64) -> Self {
         Course { report, done: 0.0, total, cancelled: false }
     }
 

@@ -1,12 +1,12 @@
 //! What a voice is worth: it says some sentences, and four networks listen.
 
-use super::SCORED;
+use super::{SCORED, pitch_of};
 use crate::loaded;
 use crate::speaking::{Manner, Speaker};
 use crate::step::{StepError, media_fault, model_fault};
 use spinbot::Fault;
 use spinbot_media::audio::Clip;
-use spinbot_models::kokoro::{SAMPLE_RATE, Voice};
+use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, Voice};
 use spinbot_models::listen::{Activity, Voiceprint, level, mean_voiceprint, word_errors};
 
 /// How much more a stage may cost: words misheard, as a share of all, and quality in DNSMOS' points.
@@ -30,6 +30,8 @@ pub(super) struct Score {
     pub(super) word_error: f64,
     /// DNSMOS P.835, overall.
     pub(super) dnsmos: f64,
+    /// How high it speaks; nothing where no pitch was heard.
+    pub(super) pitch: Option<Pitch>,
 }
 
 /// The prints of some recordings of one voice: each heard without its pauses, the mean of all.
@@ -58,8 +60,13 @@ impl Score {
     pub(super) fn of(voice: &Voice) -> Result<Score, StepError> {
         let text = SCORED.join(" ");
         let spoken = Speaker::new(voice)?.say(&text, &Manner::default(), &mut |_, _, _| Ok(()))?;
-        let clip = Clip::new(spoken.samples, SAMPLE_RATE);
+        Score::heard(&text, Clip::new(spoken.samples, SAMPLE_RATE))
+    }
+
+    /// Listens to a voice that said this text.
+    pub(super) fn heard(text: &str, clip: Clip) -> Result<Score, StepError> {
         let prints = prints_of(std::slice::from_ref(&clip))?;
+        let pitch = pitch_of(std::slice::from_ref(&clip))?;
         let listener = loaded::listener()?;
         let clip = heard(&clip)?;
         let transcript = listener
@@ -70,8 +77,9 @@ impl Score {
             listener.dnsmos().and_then(|network| network.score(&clip.samples)).map_err(model_fault)?;
         Ok(Score {
             prints,
-            word_error: word_errors(&text, &transcript.text()).rate(),
+            word_error: word_errors(text, &transcript.text()).rate(),
             dnsmos: f64::from(quality.ovrl),
+            pitch,
         })
     }
 
@@ -108,6 +116,7 @@ mod tests {
             prints: Prints { ge2e: print(similarity), dvector: print(0.5) },
             word_error,
             dnsmos,
+            pitch: None,
         };
         let reference = print(1.0);
         let base = score(0.6, 0.04, 3.2);

@@ -3,7 +3,7 @@
 use super::speak::finished;
 use crate::clips::Clips;
 use crate::cloning::{self, Wanted, clip_fault};
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, json_input, model_fault};
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, json_input};
 use spinbot::Fault;
 use spinbot::steps::CloneVoice;
 use spinbot_media::audio::{self, AudioCaps};
@@ -28,7 +28,14 @@ impl Run for CloneVoice {
         let clips: Clips = json_input(inputs, "clips")?;
         let spans: Vec<(f64, f64)> = clips.clips.iter().map(|clip| (clip.start, clip.end)).collect();
         let wanted = Wanted { transcript: self.transcript.as_deref(), finetune: self.finetune, seed };
-        let mut cloned = cloning::clone(&speech, &spans, &wanted, report)?;
+        let mut cloned = match inputs.get("weights") {
+            Some(_) if self.finetune => {
+                let fault = Fault::new("pocket-tts has no adapters to train").about("finetune");
+                return Err(fault.help("leave --finetune out").into());
+            }
+            Some(weights) => cloning::clone_by_prompt(&speech, &spans, &wanted, weights, report)?,
+            None => cloning::clone(&speech, &spans, &wanted, report)?,
+        };
         for clip in clips.clips {
             cloned
                 .scores
@@ -39,9 +46,8 @@ impl Run for CloneVoice {
             .map_err(|error| Fault::new(format!("the scores could not be written: {error}")))?;
         let (original, clone) = (finished(cloned.original)?, finished(cloned.clone)?);
         let picture = spectrogram::png(&[("original", &original), ("clone", &clone)]).map_err(clip_fault)?;
-        let voice = cloned.voice.bytes().map_err(model_fault)?;
         Ok(vec![
-            StepOutput { name: "voice", media_type: "application/octet-stream", bytes: voice },
+            StepOutput { name: "voice", media_type: "application/octet-stream", bytes: cloned.voice },
             StepOutput { name: "scores", media_type: "application/json", bytes: scores },
             StepOutput { name: "original", media_type: "audio/wav", bytes: audio::wav_bytes(&original) },
             StepOutput { name: "clone", media_type: "audio/wav", bytes: audio::wav_bytes(&clone) },

@@ -10,7 +10,7 @@ use spinbot::steps::Listen;
 use spinbot::voices::Pitch as PitchHeard;
 use spinbot_media::audio::{self, AudioCaps};
 use spinbot_models::cloning::stock_prints;
-use spinbot_models::kokoro::Pitch;
+use spinbot_models::kokoro::{Pitch, SpeakerPrints};
 use spinbot_models::listen::{Activity, Confidence, PitchRange, SAMPLE_RATE, level, pitch};
 
 /// How many of the nearest voices are told.
@@ -75,12 +75,13 @@ impl Run for Listen {
                 });
             }
             for (name, (_, file)) in self.profiles.iter().zip(numbered(inputs, "profile")) {
-                let voice = super::speak::read_voice(file)?;
-                let speaker = voice.speaker.ok_or_else(|| {
-                    Fault::new(format!("the profile {name} does not tell how its speaker sounds"))
-                        .help("make it again with `%clone_voice`")
-                        .about("like")
-                })?;
+                let speaker = SpeakerPrints::read(&super::speak::bytes_of(file)?);
+                let speaker =
+                    speaker.map_err(|error| model_fault(error).about("like"))?.ok_or_else(|| {
+                        Fault::new(format!("the profile {name} does not tell how its speaker sounds"))
+                            .help("make it again with `%clone_voice`")
+                            .about("like")
+                    })?;
                 profiles.push(Likeness {
                     voice: name.clone(),
                     ge2e: f64::from(speaker.ge2e.similarity(&ge2e)),

@@ -1,13 +1,18 @@
-//! `read_voice`: one voice of several, stock voices and profiles alike.
+//! `read_voice`: one voice of several, stock voices and profiles alike; or one voice of pocket-tts, which cannot be
+//! mixed, seen to fit its weights.
 
+use super::speak::bytes_of;
 use crate::cloning::stock_voice;
 use crate::loaded;
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, model_fault};
+use crate::speaking::{PocketSpeaker, unnamed};
+use crate::step::{Inputs, Report, Run, StepError, StepInput, StepOutput, input, model_fault};
 use spinbot::Fault;
 use spinbot::steps::ReadVoice;
 use spinbot_models::cloning::stock_prints;
+use spinbot_models::kokoro::SpeakerPrints;
 use spinbot_models::kokoro::Voice;
 use spinbot_models::kokoro::voice::stock;
+use spinbot_models::pocket::{PocketModel, is_pocket_voice};
 
 /// The most parts of a blend.
 const MOST_PARTS: usize = 16;
@@ -34,11 +39,22 @@ impl Run for ReadVoice {
         _seed: u64,
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
+        if let Some(weights) = inputs.get("weights") {
+            let bytes = of_pocket(self, inputs, weights)?;
+            report.progress(1.0, 1.0, "voice");
+            return Ok(vec![StepOutput { name: "voice", media_type: "application/octet-stream", bytes }]);
+        }
         let mut parts = Vec::with_capacity(self.blend.len());
         for part in &self.blend {
             let voice = match stock(&part.voice) {
                 Some(known) => stock_voice(&*loaded::stock_voices()?, known)?,
-                None => super::speak::read_voice(input(inputs, &part.voice)?)?,
+                None => {
+                    let bytes = bytes_of(input(inputs, &part.voice)?)?;
+                    if is_pocket_voice(&bytes) {
+                        return Err(unnamed().into());
+                    }
+                    Voice::read(&bytes).map_err(|error| model_fault(error).about(&part.voice))?
+                }
             };
             parts.push((voice, part.weight as f32));
         }
@@ -51,4 +67,17 @@ impl Run for ReadVoice {
         let bytes = voice.bytes().map_err(model_fault)?;
         Ok(vec![StepOutput { name: "voice", media_type: "application/octet-stream", bytes }])
     }
+}
+
+/// The bytes of the one voice of pocket-tts, as `speak` takes them.
+fn of_pocket(step: &ReadVoice, inputs: &Inputs, weights: &StepInput) -> Result<Vec<u8>, Fault> {
+    let [part] = step.blend.as_slice() else {
+        let fault = Fault::new("voices of pocket-tts cannot be mixed").about("voice");
+        return Err(fault.help("use one of them alone"));
+    };
+    let bytes = bytes_of(input(inputs, &part.voice)?)?;
+    let speaker = PocketSpeaker::read(&bytes, Some(weights))?;
+    let prints = SpeakerPrints::read(&bytes).map_err(|error| model_fault(error).about("voice"))?;
+    let model = PocketModel { id: weights.label.clone(), sha256: weights.sha256.clone() };
+    speaker.voice.to_safetensors(&model, prints.as_ref()).map_err(model_fault)
 }

@@ -1,6 +1,6 @@
 //! `speak`: a text said in a voice, with the time of everything in it.
 
-use crate::speaking::{Manner, Speaker};
+use crate::speaking::{Manner, PocketSpeaker, Speaker, Spoken};
 use crate::step::{
     Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, media_fault, model_fault,
 };
@@ -10,12 +10,16 @@ use spinbot::steps::Speak;
 use spinbot_media::audio::{self, Clip};
 use spinbot_models::kokoro::voice::Accent;
 use spinbot_models::kokoro::{SAMPLE_RATE, Voice};
+use spinbot_models::pocket::is_pocket_voice;
+use std::io::Read;
 use std::time::Instant;
 
 /// Samples a second of everything downstream.
 const RATE: u32 = 48_000;
 const LUFS: f64 = -16.0;
 const PEAK_DBFS: f64 = -1.0;
+/// Most bytes of a voice file: a minute of pocket-tts' memory has 37 MB.
+const LARGEST_VOICE: u64 = 128 << 20;
 
 impl Run for Speak {
     const MODELS: &'static [&'static str] = &["kokoro"];
@@ -29,22 +33,31 @@ impl Run for Speak {
     }
 
     fn run(&self, inputs: &Inputs, seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
-        let voice = read_voice(input(inputs, "voice")?)?;
-        let speaker = Speaker::new(&voice)?;
-        let manner = Manner {
-            speed: self.speed as f32,
-            accent: accent(self.accent.as_deref())?,
-            lexicon: self.lexicon.clone(),
-            seed,
+        let bytes = bytes_of(input(inputs, "voice")?)?;
+        let weights = inputs.get("weights");
+        let of_pocket = weights.is_some() || is_pocket_voice(&bytes);
+        let kokoro_voice;
+        let (ready, unit) = match of_pocket {
+            true => {
+                check_plain(self)?;
+                (Ready::Pocket(PocketSpeaker::read(&bytes, weights)?), "characters")
+            }
+            false => {
+                kokoro_voice = Voice::read(&bytes).map_err(|error| model_fault(error).about("voice"))?;
+                (Ready::Kokoro(Speaker::new(&kokoro_voice)?), "phonemes")
+            }
         };
         let begun = Instant::now();
-        let mut first = true;
-        let spoken = speaker.say(&self.text, &manner, &mut |spoken, done, total| {
+        let (mut first, mut previewed) = (true, false);
+        let mut each = |spoken: &Spoken, done: usize, total: usize| {
             if report.cancelled() {
                 return Err(StepError::Cancelled);
             }
             if std::mem::take(&mut first) {
                 report.metric("first_sound", 0.0, begun.elapsed().as_secs_f64());
+            }
+            if !previewed && !spoken.timing.sentences.is_empty() {
+                previewed = true;
                 // Heard while the rest is made.
                 if done < total {
                     let clip = finished(Clip::new(spoken.samples.clone(), SAMPLE_RATE))?;
@@ -53,12 +66,27 @@ impl Run for Speak {
                     report.preview("sentence", media_type, &bytes);
                 }
             }
-            report.progress(done as f64, total as f64, "phonemes");
+            report.progress(done as f64, total as f64, unit);
             Ok(())
-        })?;
+        };
+        let spoken = match ready {
+            Ready::Pocket(speaker) => speaker.say(&self.text, seed, &mut each)?,
+            Ready::Kokoro(speaker) => {
+                let manner = Manner {
+                    speed: self.speed as f32,
+                    accent: accent(self.accent.as_deref())?,
+                    lexicon: self.lexicon.clone(),
+                    seed,
+                };
+                speaker.say(&self.text, &manner, &mut each)?
+            }
+        };
         let (said, took) = (spoken.timing.seconds, begun.elapsed().as_secs_f64());
         report.metric("real_time_factor", 0.0, took / said.max(1e-3));
         report.log(&format!("{said:.1} s of speech in {took:.1} s"));
+        if spoken.unended > 0 {
+            report.log(&format!("{} parts came to no end of their own and were cut", spoken.unended));
+        }
         let clip = finished(Clip::new(spoken.samples, SAMPLE_RATE))?;
         let timing = serde_json::to_vec(&spoken.timing)
             .map_err(|error| Fault::new(format!("the timing could not be written: {error}")))?;
@@ -74,17 +102,41 @@ impl Run for Speak {
     }
 }
 
+/// A voice that is loaded.
+enum Ready<'a> {
+    Kokoro(Speaker<'a>),
+    Pocket(PocketSpeaker),
+}
+
+/// What pocket-tts cannot be told, which the builders refuse before.
+fn check_plain(step: &Speak) -> Result<(), Fault> {
+    let argument = match () {
+        () if step.speed != 1.0 => "speed",
+        () if step.accent.is_some() => "accent",
+        () if !step.lexicon.is_empty() => "say",
+        () => return Ok(()),
+    };
+    let fault = Fault::new(format!("this voice is of pocket-tts, which takes no {argument}"));
+    Err(fault.help("leave it out, or choose a voice of Kokoro").about(argument))
+}
+
 /// At the rate and loudness of everything that is heard.
 pub(super) fn finished(clip: Clip) -> Result<Clip, Fault> {
     let fault = |error| media_fault(error, "text");
     clip.resampled(RATE).and_then(|clip| clip.normalized(LUFS, PEAK_DBFS)).map_err(fault)
 }
 
-/// The voice in a file of the store.
-pub(super) fn read_voice(file: &StepInput) -> Result<Voice, Fault> {
-    let bytes = std::fs::read(&file.path)
-        .map_err(|error| Fault::new(format!("{}: could not be read ({error})", file.label)).about("voice"))?;
-    Voice::read(&bytes).map_err(|error| model_fault(error).about("voice"))
+/// The bytes of a voice file.
+pub(super) fn bytes_of(file: &StepInput) -> Result<Vec<u8>, Fault> {
+    let fault = |what: String| Fault::new(format!("{}: {what}", file.label)).about("voice");
+    let mut bytes = Vec::new();
+    std::fs::File::open(&file.path)
+        .and_then(|opened| opened.take(LARGEST_VOICE + 1).read_to_end(&mut bytes))
+        .map_err(|error| fault(format!("could not be read ({error})")))?;
+    match bytes.len() as u64 > LARGEST_VOICE {
+        true => Err(fault(format!("is larger than the {} MB of a voice", LARGEST_VOICE >> 20))),
+        false => Ok(bytes),
+    }
 }
 
 fn accent(given: Option<&str>) -> Result<Option<Accent>, Fault> {

@@ -1,6 +1,7 @@
 //! Runs steps and keeps what they leave.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
@@ -33,6 +34,11 @@ impl Report for Told {
 pub struct Chain {
     folder: PathBuf,
     _temporary: Option<tempfile::TempDir>,
+}
+
+/// As the engine names files.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -91,7 +97,8 @@ impl Chain {
             .iter()
             .map(|(name, path)| {
                 let label = path.file_name().unwrap().to_string_lossy().into_owned();
-                ((*name).to_owned(), StepInput { path: path.clone(), label })
+                let sha256 = sha256(&std::fs::read(path).unwrap_or_default());
+                ((*name).to_owned(), StepInput { path: path.clone(), label, sha256 })
             })
             .collect();
         let params: Value = serde_json::to_value(params).unwrap();
