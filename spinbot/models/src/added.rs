@@ -133,7 +133,7 @@ fn as_json(folder: &Path, list: &[AddedModel]) -> Result<Vec<u8>> {
 }
 
 /// Takes safetensors and GGUF by extension and first bytes; anything else is refused with how to convert it.
-fn check_format(path: &Path) -> Result<()> {
+pub(crate) fn check_format(path: &Path) -> Result<()> {
     let refuse = |reason: &str, convert: &str| {
         Err(ModelError::Format { path: path.to_owned(), reason: reason.into(), convert: convert.into() })
     };

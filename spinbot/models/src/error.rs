@@ -172,6 +172,28 @@ pub enum ModelError {
         /// What to give instead.
         advice: String,
     },
+    /// A prompt that cannot be read.
+    #[error("the prompt: {reason}")]
+    Prompt {
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// A picture that cannot be drawn as asked.
+    #[error("the drawing: {reason}")]
+    Drawing {
+        /// What stands in the way.
+        reason: String,
+        /// What to ask for instead.
+        advice: String,
+    },
+    /// A scheduler's config, or a run of it, that cannot be met.
+    #[error("the scheduler cannot run: {reason}")]
+    Scheduler {
+        /// What is wrong.
+        reason: String,
+    },
     /// A request to pocket-tts that cannot be met.
     #[error(transparent)]
     Pocket(#[from] crate::pocket::PocketError),
@@ -227,7 +249,13 @@ impl ModelError {
             ModelError::DeviceName { .. } => Some("`auto` takes the fastest one that is there".into()),
             ModelError::Device { advice, .. }
             | ModelError::Voice { advice, .. }
-            | ModelError::Sound { advice, .. } => Some(advice.clone()),
+            | ModelError::Sound { advice, .. }
+            | ModelError::Prompt { advice, .. }
+            | ModelError::Drawing { advice, .. } => Some(advice.clone()),
+            ModelError::Scheduler { .. } => Some(
+                "take another sampling method or number of steps: DDIM, Euler, Euler a, DPM++ 2M and LCM are there"
+                    .into(),
+            ),
             ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }

@@ -9,6 +9,7 @@
 //! - [`faces`]: faces and their landmarks;
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
+//! - [`diffusion`]: pictures from text;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
 //! - [`kokoro`]: speech from phonemes.
@@ -28,6 +29,7 @@ mod archive;
 pub mod cloning;
 mod convert;
 mod device;
+pub mod diffusion;
 mod embedded;
 mod error;
 pub mod faces;

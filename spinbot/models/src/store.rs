@@ -336,7 +336,7 @@ fn same_file(path: &Path, sha256: &str) -> Result<()> {
 }
 
 /// Writes a file so that it is there whole or not at all, also when the power goes.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(ModelError::io("making", folder))?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(ModelError::io("writing in", folder))?;

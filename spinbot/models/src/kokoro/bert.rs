@@ -31,7 +31,7 @@ pub(super) struct Bert {
 }
 
 impl Bert {
-    pub(super) fn load(weights: &TensorFile, device: &candle_core::Device) -> Result<Self> {
+    pub(super) fn load(weights: &TensorFile<'_>, device: &candle_core::Device) -> Result<Self> {
         let embedding = |what: &str, rows: usize| {
             weights.tensor(&format!("bert.embeddings.{what}_embeddings.weight"), &[rows, EMBEDDING], device)
         };

@@ -17,7 +17,7 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         name: &str,
         [input, output]: [usize; 2],
         device: &candle_core::Device,
@@ -53,7 +53,7 @@ pub(super) struct LayerNorm {
 impl LayerNorm {
     /// `names` are those of the scale and the shift.
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         names: [&str; 2],
         width: usize,
         epsilon: f32,
@@ -88,7 +88,7 @@ pub(super) struct Conv {
 
 impl Conv {
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         name: &str,
         [input, output, kernel]: [usize; 3],
         bias: bool,
@@ -138,7 +138,7 @@ pub(super) struct AdaIn {
 
 impl AdaIn {
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         name: &str,
         channels: usize,
         device: &candle_core::Device,
@@ -168,7 +168,7 @@ pub(super) struct AdaInResidual {
 
 impl AdaInResidual {
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         name: &str,
         [input, output]: [usize; 2],
         doubles: bool,
@@ -212,7 +212,12 @@ struct Doubling {
 }
 
 impl Doubling {
-    fn load(weights: &TensorFile, name: &str, channels: usize, device: &candle_core::Device) -> Result<Self> {
+    fn load(
+        weights: &TensorFile<'_>,
+        name: &str,
+        channels: usize,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
         let stored = weights.values(&format!("{name}.weight"), &[channels, 1, 3])?;
         let tap = |n: usize| Tensor::from_iter(stored.iter().skip(n).step_by(3).copied(), device);
         let tap = |n| tap(n).map_err(ModelError::tensor("loading weights"));

@@ -34,7 +34,7 @@ enum Recurrent {
 
 impl BiLstm {
     pub(super) fn load(
-        weights: &TensorFile,
+        weights: &TensorFile<'_>,
         name: &str,
         inputs: usize,
         device: &candle_core::Device,

@@ -31,7 +31,7 @@ struct Tower {
 }
 
 impl Predictor {
-    pub(super) fn load(weights: &TensorFile, device: &candle_core::Device) -> Result<Self> {
+    pub(super) fn load(weights: &TensorFile<'_>, device: &candle_core::Device) -> Result<Self> {
         let at = |part: &str| format!("predictor.{part}");
         let lstm = |part: &str| BiLstm::load(weights, &at(part), WIDTH + STYLE, device);
         let encoder = |n: usize| -> Result<(BiLstm, Linear)> {
@@ -92,7 +92,7 @@ impl Predictor {
 }
 
 impl Tower {
-    fn load(weights: &TensorFile, name: &str, device: &candle_core::Device) -> Result<Self> {
+    fn load(weights: &TensorFile<'_>, name: &str, device: &candle_core::Device) -> Result<Self> {
         let block = |n: usize, sizes, doubles| {
             AdaInResidual::load(weights, &format!("predictor.{name}.{n}"), sizes, doubles, device)
         };

@@ -16,7 +16,7 @@ pub(super) struct TextEncoder {
 }
 
 impl TextEncoder {
-    pub(super) fn load(weights: &TensorFile, device: &candle_core::Device) -> Result<Self> {
+    pub(super) fn load(weights: &TensorFile<'_>, device: &candle_core::Device) -> Result<Self> {
         let layer = |n: usize| -> Result<(Conv, LayerNorm)> {
             let at = |part: &str| format!("text_encoder.cnn.{n}.{part}");
             Ok((

@@ -165,7 +165,7 @@ impl VoicePack {
 
 /// The stock voices of a store.
 #[derive(Debug)]
-pub struct StockVoices(TensorFile);
+pub struct StockVoices(TensorFile<'static>);
 
 impl StockVoices {
     /// Opens them.

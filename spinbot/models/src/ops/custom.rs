@@ -8,7 +8,7 @@ use candle_core::{
 use rayon::prelude::*;
 
 /// The values of a contiguous f32 tensor in the CPU's memory.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => bail!("a fused operation needs contiguous values"),

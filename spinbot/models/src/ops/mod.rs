@@ -2,23 +2,39 @@
 //!
 //! [`OpSet::Stock`] is made of candle's own operations: it runs on every device and is the reference.
 //! [`OpSet::Fused`] is for the CPU: normalisation, activation, convolution, adapters and residual in one pass
-//! over cache-sized blocks, with a backward that never computes gradients of frozen weights. Both take and give
-//! time-major tensors, `[time, channels]`, and have the same values and gradients up to rounding.
+//! over cache-sized blocks, with a backward that never computes gradients of frozen weights. Both have the same values
+//! and gradients up to rounding.
+//!
+//! Channels run fastest everywhere: sound is `[time, channels]` ([`Conv`]), pictures and tokens are
+//! `[batch, .., channels]` ([`Frozen`], [`Heads`]).
 //!
 //! Which networks exist is not known here.
 
+mod attention;
+mod before;
 mod block;
 mod conv;
+mod curve;
 mod custom;
+mod frozen;
 mod fused;
 pub(crate) mod gemm;
 mod norm;
+mod product;
+mod rowwise;
 mod simd;
 #[cfg(test)]
 mod tests;
+mod tile;
+mod upsample;
 
+pub(crate) use attention::Heads;
+pub(crate) use before::{First, Norm};
 pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
+pub(crate) use frozen::{Adapter, Frozen};
+pub(crate) use product::Geometry;
 pub(crate) use simd::for_each_machine;
+pub(crate) use upsample::Upsample;
 
 /// Which operations compute a network's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //!
 //! All take rows of `channels` values and constants per channel, so that the innermost loop runs over channels.
 
+use super::curve::sigmoid;
+
 /// How values are bent after they were scaled.
 #[derive(Clone, Copy)]
 pub(super) enum Bend<'a> {
@@ -11,6 +13,8 @@ pub(super) enum Bend<'a> {
     Leaky(f32),
     /// `u + sin²(αu)/α`, with α and 1/α per channel.
     Snake(&'a [f32], &'a [f32]),
+    /// `u·sigmoid(u)` (SiLU).
+    Silu,
 }
 
 /// Statistics of each channel that normalise it.
@@ -85,7 +89,7 @@ for_each_machine! {
 }
 
 #[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -141,6 +145,7 @@ fn bend_body<const FMA: bool>(out: &mut [f32], x: &[f32], scale: &[f32], offset:
         Bend::Leaky(slope) => {
             rows::<FMA>(out, x, scale, offset, |_, u| if u > 0.0 { u } else { slope * u });
         }
+        Bend::Silu => rows::<FMA>(out, x, scale, offset, |_, u| u * sigmoid::<FMA>(u)),
         Bend::Snake(alpha, inverse) => {
             let (alpha, inverse) = (&alpha[..scale.len()], &inverse[..scale.len()]);
             rows::<FMA>(out, x, scale, offset, |c, u| {
@@ -201,6 +206,12 @@ fn bend_backward_body<const FMA: bool>(
         Bend::Not => rows_backward::<FMA>(grad, x, affine, statistics, sums, |_, _| 1.0),
         Bend::Leaky(slope) => {
             rows_backward::<FMA>(grad, x, affine, statistics, sums, |_, u| if u > 0.0 { 1.0 } else { slope });
+        }
+        Bend::Silu => {
+            rows_backward::<FMA>(grad, x, affine, statistics, sums, |_, u| {
+                let sigmoid = sigmoid::<FMA>(u);
+                sigmoid * fma::<FMA>(u, 1.0 - sigmoid, 1.0)
+            });
         }
         Bend::Snake(alpha, _) => {
             let alpha = &alpha[..scale.len()];
