@@ -31,6 +31,7 @@ pub mod speak;
 pub mod steps;
 pub mod suggest;
 pub mod timing;
+pub mod training;
 pub mod voices;
 
 mod mp4;
