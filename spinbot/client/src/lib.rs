@@ -24,6 +24,7 @@ pub mod follow;
 pub mod home;
 pub mod listen;
 pub mod models;
+pub mod pictures;
 pub mod plan;
 pub mod protocol;
 pub mod render;
@@ -33,6 +34,7 @@ pub mod suggest;
 pub mod timing;
 pub mod voices;
 
+mod expand;
 mod mp4;
 mod narration;
 

@@ -3,6 +3,7 @@
 //! Builders in this crate fill them in, `spinbot-studio` runs them. A change in what a step computes raises its
 //! `VERSION`, so that results of the old code are not taken for its own.
 
+use crate::pictures::{Captions, Crop};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -259,4 +260,37 @@ impl StepParams for Listen {
     const VERSION: u32 = 1;
     const INPUTS: &'static [&'static str] = &["speech", "profile*"];
     const OUTPUTS: &'static [&'static str] = &["report"];
+}
+
+/// Reads pictures to learn from: oriented by EXIF, each cropped and scaled to its aspect bucket, with its caption.
+/// What cannot be read is left out as long as something is left.
+///
+/// Inputs `picture1`, ...; `caption1`, ... (text), each of the picture of its number; `model`, which is to learn them,
+/// where the resolution is to be its own. Outputs `pictures` (safetensors: `picture.0`, ... U8 `[height, width, 3]`, RGB;
+/// under `spinbot.pictures` in its metadata what `report` says), `sheet` (PNG contact sheet with the captions), `report`
+/// (JSON, [`crate::pictures::PicturesRead`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadPictures {
+    /// Side in pixels of the square whose area each picture has, 64..=2048; the model's own when it is nothing.
+    pub resolution: Option<u32>,
+    /// How much of each picture is taken.
+    pub crop: Crop,
+    /// Where captions come from.
+    pub captions: Captions,
+    /// The word that stands for what is learned: in place of `{}` in a caption, else before one that has it not.
+    pub trigger: String,
+    /// Learn from the mirror images too.
+    pub flip: bool,
+    /// Keep one picture back to measure on where there are five or more, and one more for every twenty, up to four.
+    pub hold_out: bool,
+    /// Files that hold nothing: named with what else was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty: Vec<String>,
+}
+
+impl StepParams for ReadPictures {
+    const KIND: &'static str = "read_pictures";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["picture+", "caption*", "model?"];
+    const OUTPUTS: &'static [&'static str] = &["pictures", "sheet", "report"];
 }

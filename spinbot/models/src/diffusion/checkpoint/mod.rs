@@ -15,6 +15,8 @@ pub(crate) mod unet_names;
 pub use listing::{Found, FoundKind, list};
 
 use super::scheduler::SchedulerConfig;
+use super::unet::UNetConfig;
+use super::vae::AutoencoderKlConfig;
 use crate::added;
 use crate::error::{ModelError, Result};
 use crate::tensor_file::TensorFile;
@@ -111,6 +113,24 @@ impl Checkpoint {
     /// What kind of Stable Diffusion it is, where it is one.
     pub fn family(&self) -> Option<Family> {
         self.parts.get("unet").and_then(|unet| Family::of(&unet.config))
+    }
+
+    /// The side in pixels of the square pictures that it was made for, and what the sides of its pictures are
+    /// multiples of, for each halving of its networks: 512 and 64 for SD 1.5. Only configurations are read.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] when there is no UNet or autoencoder in it, or they are of a kind that is not built.
+    pub fn picture_size(&self) -> Result<(u32, u32)> {
+        let json = |component: &str| self.config(component).map(|config| config.to_string().into_bytes());
+        let unet = UNetConfig::from_json(&json("unet")?)?;
+        let vae = AutoencoderKlConfig::from_json(&json("vae")?)?;
+        let halved = |levels: usize| 1_usize << levels.saturating_sub(1).min(16);
+        let latent = halved(vae.block_out_channels.len());
+        // diffusers' own default: 64 latents.
+        let side = unet.sample_size.unwrap_or(64).saturating_mul(latent);
+        let multiple = latent * halved(unet.block_out_channels.len());
+        let sane = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX).clamp(8, 2048);
+        Ok((sane(side), sane(multiple)))
     }
 
     /// The component's configuration in diffusers' words; of single files, as the shapes say it.
