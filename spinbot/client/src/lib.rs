@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod base_model;
 pub mod bundle;
 pub mod cell;
 pub mod clone_voice;
@@ -23,6 +24,7 @@ pub mod fault;
 pub mod follow;
 pub mod home;
 pub mod listen;
+pub mod loras;
 pub mod models;
 pub mod pictures;
 pub mod plan;
@@ -34,10 +36,12 @@ pub mod suggest;
 pub mod timing;
 pub mod voices;
 
+mod container;
 mod expand;
 mod mp4;
 mod narration;
 
+pub use base_model::base_model;
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
@@ -47,6 +51,7 @@ pub use engine::{Engine, Job};
 pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
 pub use listen::{Heard, Listen, listen};
+pub use loras::{Lora, LoraFormat, Loras, loras};
 pub use narration::{DEFAULT_VOICE, SPEEDS};
 pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};

@@ -12,6 +12,7 @@ mod single_file;
 mod tests;
 pub(crate) mod unet_names;
 
+pub(crate) use folder::{files, resolved};
 pub use listing::{Found, FoundKind, list};
 
 use super::scheduler::SchedulerConfig;
