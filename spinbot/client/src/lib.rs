@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod base_model;
 pub mod bundle;
 pub mod cell;
 pub mod clone_voice;
@@ -23,7 +24,9 @@ pub mod fault;
 pub mod follow;
 pub mod home;
 pub mod listen;
+pub mod loras;
 pub mod models;
+pub mod pictures;
 pub mod plan;
 pub mod protocol;
 pub mod render;
@@ -34,9 +37,12 @@ pub mod timing;
 pub mod training;
 pub mod voices;
 
+mod container;
+mod expand;
 mod mp4;
 mod narration;
 
+pub use base_model::base_model;
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
@@ -46,6 +52,7 @@ pub use engine::{Engine, Job};
 pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
 pub use listen::{Heard, Listen, listen};
+pub use loras::{Lora, LoraFormat, Loras, loras};
 pub use narration::{DEFAULT_VOICE, SPEEDS};
 pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};

@@ -3,6 +3,7 @@
 //! Builders in this crate fill them in, `spinbot-studio` runs them. A change in what a step computes raises its
 //! `VERSION`, so that results of the old code are not taken for its own.
 
+use crate::pictures::{Captions, Crop};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -308,7 +309,7 @@ pub struct TrainLora {
     pub min_snr_gamma: Option<f64>,
     /// How much of the noise is the same for a whole channel, 0..=1.
     pub noise_offset: f64,
-    /// Share of captions that are left out, 0..=1.
+    /// Share of captions that are left out, 0..=1; where the model has pictures of its own (`prior_share`), of theirs only.
     pub caption_dropout: f64,
     /// Share of what adapters see that is dropped, 0..=0.9.
     pub dropout: f64,
@@ -356,7 +357,7 @@ impl Default for TrainLora {
             clip_norm: Some(1.0),
             min_snr_gamma: None,
             noise_offset: 0.0,
-            caption_dropout: 0.0,
+            caption_dropout: 0.1,
             dropout: 0.0,
             prior_share: 0.4,
             prior_pictures: 16,
@@ -410,4 +411,35 @@ impl StepParams for TrainLora {
     const VERSION: u32 = 1;
     const INPUTS: &'static [&'static str] = &["pictures", "model"];
     const OUTPUTS: &'static [&'static str] = &["lora", "report", "grid"];
+/// Reads pictures to learn from: oriented by EXIF, each cropped and scaled to its aspect bucket, with its caption.
+/// What cannot be read is left out as long as something is left.
+///
+/// Inputs `picture1`, ...; `caption1`, ... (text), each of the picture of its number; `model`, which is to learn them,
+/// where the resolution is to be its own. Outputs `pictures` (safetensors: `picture.0`, ... U8 `[height, width, 3]`, RGB;
+/// under `spinbot.pictures` in its metadata what `report` says), `sheet` (PNG contact sheet with the captions), `report`
+/// (JSON, [`crate::pictures::PicturesRead`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadPictures {
+    /// Side in pixels of the square whose area each picture has, 64..=2048; the model's own when it is nothing.
+    pub resolution: Option<u32>,
+    /// How much of each picture is taken.
+    pub crop: Crop,
+    /// Where captions come from.
+    pub captions: Captions,
+    /// The word that stands for what is learned: in place of `{}` in a caption, else before one that has it not.
+    pub trigger: String,
+    /// Learn from the mirror images too.
+    pub flip: bool,
+    /// Keep one picture back to measure on where there are five or more, and one more for every twenty, up to four.
+    pub hold_out: bool,
+    /// Files that hold nothing: named with what else was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty: Vec<String>,
+}
+
+impl StepParams for ReadPictures {
+    const KIND: &'static str = "read_pictures";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["picture+", "caption*", "model?"];
+    const OUTPUTS: &'static [&'static str] = &["pictures", "sheet", "report"];
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use spinbot::steps::{
     Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
-    ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
+    ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -163,6 +163,7 @@ const STEPS: &[Entry] = &[
     entry::<Encode>(),
     entry::<EncodeSpeech>(),
     entry::<ReadClips>(),
+    entry::<ReadPictures>(),
     entry::<ReadVoice>(),
     entry::<Speak>(),
     entry::<CheckCloner>(),

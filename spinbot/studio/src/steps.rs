@@ -9,6 +9,7 @@ mod encode;
 mod encode_speech;
 mod listen;
 mod read_clips;
+mod read_pictures;
 mod read_portrait;
 mod read_speech;
 mod read_voice;

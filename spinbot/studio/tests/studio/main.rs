@@ -3,6 +3,7 @@
 
 mod articulation;
 mod chain;
+mod pictures;
 mod refusals;
 mod speech;
 mod talking_head;
