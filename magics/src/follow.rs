@@ -9,8 +9,8 @@ use crate::error::{Failure, MagicError};
 use crate::jobs::Jobs;
 use crate::session::Session;
 use crate::view::{self, job_card};
-use spinbot::event::ArtifactRef;
 use spinbot::{Bundle, Digest, Fault, JobState, JobView, Plan, Show};
+use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,23 @@ pub(crate) fn run(
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<Option<(String, JobView)>, Failure> {
+    let mut previews = Previews::default();
+    run_as(plan, call, cx, &mut |view| {
+        let picture = latest(view).and_then(|name| previews.read(view, name));
+        job_card(view, picture)
+    })
+}
+
+/// As [`run`], with a card of one's own. It is drawn again whenever the job has something new to tell, and it is time.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_as(
+    plan: Plan,
+    call: &Call,
+    cx: &mut dyn Session,
+    card: &mut dyn FnMut(&JobView) -> Bundle,
+) -> Result<Option<(String, JobView)>, Failure> {
     if call.has("dry-run") {
         cx.display(&plan.bundle(), None);
         return Ok(None);
@@ -50,7 +67,7 @@ pub(crate) fn run(
         return Ok(None);
     }
     let display_id = cx.unique_id();
-    let view = watch(&mut *engine, &job, &display_id, call, cx)?;
+    let view = watch(&mut *engine, &job, &display_id, card, call, cx)?;
     Ok(Some((display_id, view)))
 }
 
@@ -62,11 +79,12 @@ fn watch(
     engine: &mut dyn Jobs,
     job: &str,
     display_id: &str,
+    card: &mut dyn FnMut(&JobView) -> Bundle,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
     let mut sounds = Sounds::default();
-    let ended = watch_with(engine, job, display_id, &mut sounds, call, cx);
+    let ended = watch_with(engine, job, Card::new(display_id, card), &mut sounds, call, cx);
     sounds.clear(cx);
     ended
 }
@@ -74,13 +92,12 @@ fn watch(
 fn watch_with(
     engine: &mut dyn Jobs,
     job: &str,
-    display_id: &str,
+    mut card: Card<'_>,
     sounds: &mut Sounds,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
     let events = engine.follow(job);
-    let mut card = Card::new(display_id);
     let mut view = JobView { job: job.to_owned(), ..JobView::default() };
     let mut stopping: Option<Instant> = None;
     let mut ended = false;
@@ -123,24 +140,25 @@ fn watch_with(
 /// The display of a followed job.
 struct Card<'a> {
     display_id: &'a str,
+    bundle: &'a mut dyn FnMut(&JobView) -> Bundle,
     /// When it was last drawn; nothing before the first time.
     drawn: Option<Instant>,
     /// Whether the view has changed since.
     stale: bool,
+    /// Whether there was a preview when it was.
+    previewed: bool,
     /// Least time to the next redraw.
     pause: Duration,
-    /// The preview shown, so that its file is read once.
-    picture: Option<(Digest, String, Vec<u8>)>,
 }
 
 impl<'a> Card<'a> {
-    fn new(display_id: &'a str) -> Self {
-        Card { display_id, drawn: None, stale: false, pause: REDRAW, picture: None }
+    fn new(display_id: &'a str, bundle: &'a mut dyn FnMut(&JobView) -> Bundle) -> Self {
+        Card { display_id, bundle, drawn: None, stale: false, previewed: false, pause: REDRAW }
     }
 
     fn changed(&mut self, view: &JobView, at_once: bool, cx: &mut dyn Session) {
         self.stale = true;
-        let first_picture = self.picture.is_none() && !view.previews.is_empty();
+        let first_picture = !self.previewed && !view.previews.is_empty();
         match at_once || first_picture {
             true => self.draw(view, cx),
             false => self.glance(view, cx),
@@ -149,30 +167,44 @@ impl<'a> Card<'a> {
 
     /// Draws if there is something new and it is time.
     fn glance(&mut self, view: &JobView, cx: &mut dyn Session) {
-        if self.stale && self.drawn.is_none_or(|at| at.elapsed() >= self.pause) {
+        let due = self.drawn.is_none_or(|at| at.elapsed() >= self.pause);
+        if self.stale && due {
             self.draw(view, cx);
         }
     }
 
     fn draw(&mut self, view: &JobView, cx: &mut dyn Session) {
-        if let Some(preview) = latest(view)
-            && self.picture.as_ref().is_none_or(|(digest, _, _)| *digest != preview.digest)
-            && preview.size <= LARGEST_PREVIEW
-            // A preview that cannot be read is not worth ending the display for.
-            && let Ok(content) = std::fs::read(&preview.path)
-        {
-            self.picture = Some((preview.digest.clone(), preview.media_type.clone(), content));
-        }
-        let picture = self.picture.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
-        let bundle = job_card(view, picture);
+        let bundle = (self.bundle)(view);
         match self.drawn {
             Some(_) => cx.update(self.display_id, &bundle),
             None => cx.display(&bundle, Some(self.display_id)),
         }
-        let sent = picture.map_or(0, |(_, content)| content.len()) as f64 * 4.0 / 3.0;
-        self.pause = REDRAW.max(Duration::from_secs_f64(sent / BYTES_PER_SECOND));
+        let sent: usize = bundle.data.values().filter_map(|data| data.as_str()).map(str::len).sum();
+        self.pause = REDRAW.max(Duration::from_secs_f64(sent as f64 / BYTES_PER_SECOND));
         self.drawn = Some(Instant::now());
         self.stale = false;
+        self.previewed = !view.previews.is_empty();
+    }
+}
+
+/// The bytes of previews, each read once.
+#[derive(Default)]
+pub(crate) struct Previews(BTreeMap<String, (Digest, Vec<u8>)>);
+
+impl Previews {
+    /// MIME type and bytes of the preview of that name; nothing where there is none, where it is too large to be sent
+    /// again and again, or cannot be read: that is not worth ending the display for. One that was read stays until the
+    /// next can be.
+    pub(crate) fn read<'a>(&'a mut self, view: &'a JobView, name: &str) -> Option<(&'a str, &'a [u8])> {
+        let preview = view.previews.get(name)?;
+        let known = self.0.get(name).is_some_and(|(digest, _)| *digest == preview.digest);
+        if !known
+            && preview.size <= LARGEST_PREVIEW
+            && let Ok(content) = preview.bytes()
+        {
+            self.0.insert(name.to_owned(), (preview.digest.clone(), content));
+        }
+        self.0.get(name).map(|(_, content)| (preview.media_type.as_str(), content.as_slice()))
     }
 }
 
@@ -206,7 +238,8 @@ impl Sounds {
     }
 }
 
-/// The picture among the previews; the last by name where there are several.
-fn latest(view: &JobView) -> Option<&ArtifactRef> {
-    view.previews.values().rfind(|preview| preview.media_type.starts_with("image/"))
+/// The name of the picture among the previews; the last where there are several.
+fn latest(view: &JobView) -> Option<&str> {
+    let pictures = view.previews.iter().filter(|(_, preview)| preview.media_type.starts_with("image/"));
+    pictures.last().map(|(name, _)| name.as_str())
 }
