@@ -34,6 +34,7 @@ pub mod speak;
 pub mod steps;
 pub mod suggest;
 pub mod timing;
+pub mod train_lora;
 pub mod training;
 pub mod voices;
 
@@ -58,6 +59,8 @@ pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};
 pub use speak::{SoundFormat, Speak, Spoken, speak};
 pub use timing::SpeechTiming;
+pub use train_lora::{TrainLora, train_lora};
+pub use training::{TrainReport, TrainedLora};
 pub use voices::{Accent, VoiceProfile, voices};
 
 /// What a Rust cell has in scope before its first line.
@@ -70,10 +73,13 @@ pub mod prelude {
     pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
     pub use crate::listen::{Dnsmos, Heard, Likeness};
+    pub use crate::pictures::{Captions, Crop, PicturesRead};
     pub use crate::plan::{Plan, Step};
     pub use crate::render::{Render, Take};
     pub use crate::speak::{SoundFormat, Spoken};
     pub use crate::timing::{SpeechTiming, TimedWord};
+    pub use crate::train_lora::TrainLora;
+    pub use crate::training::{TrainReport, TrainedLora};
     pub use crate::voices::{
         Accent, EncoderScale, Pitch, PitchScores, Stage, StageScore, Verdict, VoiceProfile, VoiceScores,
         Voices,
