@@ -1,8 +1,9 @@
 //! A notebook and an engine that only remember what they were asked.
 
 use spinbot::event::ArtifactRef;
+use spinbot::models::AddedModels;
 use spinbot::voices::Profiles;
-use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Plan};
+use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Loras, Plan};
 use spinbot_magics::cell::{Segment, split};
 use spinbot_magics::{EvalFailure, Failure, Jobs, Session, StreamName, Timing, execute};
 use std::cell::{Cell, RefCell};
@@ -181,6 +182,22 @@ impl Session for Notebook {
 
     fn profiles(&self) -> Profiles {
         Profiles::at(self.folder.path().join("voices"))
+    }
+
+    fn loras(&self) -> Loras {
+        Loras::at(self.folder.path().join("loras"))
+    }
+
+    /// Knows `tiny` and the standard one.
+    fn models(&self) -> AddedModels {
+        let folder = self.folder.path().join("cache");
+        std::fs::create_dir_all(folder.join("models")).unwrap();
+        let model = |id: &str, digit: &str| {
+            format!(r#"{{"id": "{id}", "path": "/models/{id}", "sha256": "{}"}}"#, digit.repeat(64))
+        };
+        let list = format!("[{}, {}]", model("portraits", "a"), model("tiny", "b"));
+        std::fs::write(folder.join("models/added.json"), list).unwrap();
+        AddedModels::at(folder)
     }
 
     fn program(&self) -> OsString {
