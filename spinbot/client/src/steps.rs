@@ -411,6 +411,8 @@ impl StepParams for TrainLora {
     const VERSION: u32 = 1;
     const INPUTS: &'static [&'static str] = &["pictures", "model"];
     const OUTPUTS: &'static [&'static str] = &["lora", "report", "grid"];
+}
+
 /// Reads pictures to learn from: oriented by EXIF, each cropped and scaled to its aspect bucket, with its caption.
 /// What cannot be read is left out as long as something is left.
 ///
