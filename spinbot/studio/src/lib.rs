@@ -39,6 +39,7 @@ mod portrait;
 mod speaking;
 mod step;
 mod steps;
+mod training;
 mod viseme;
 
 pub use clips::{ClipReport, Clips};

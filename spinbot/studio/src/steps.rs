@@ -14,3 +14,4 @@ mod read_portrait;
 mod read_speech;
 mod read_voice;
 mod speak;
+mod train_lora;

@@ -12,7 +12,7 @@ mod write;
 
 pub use metadata::LoraMetadata;
 pub use trigger::TriggerEmbedding;
-pub use write::{LoraFormat, write};
+pub use write::{LoraFormat, bytes, write};
 
 use super::adapters::{Adapters, LowRank, Site, SiteKind};
 use super::checkpoint::unet_names::Numbering;

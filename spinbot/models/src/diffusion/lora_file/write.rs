@@ -32,6 +32,20 @@ pub fn write(
     metadata: &LoraMetadata,
     dtype: DType,
 ) -> Result<()> {
+    write_whole(path, &bytes(format, components, trigger, metadata, dtype)?)
+}
+
+/// The same as bytes.
+///
+/// # Errors
+/// [`ModelError::Weights`] when there is nothing to write.
+pub fn bytes(
+    format: LoraFormat,
+    components: &[(&[Site], &Adapters)],
+    trigger: Option<&TriggerEmbedding>,
+    metadata: &LoraMetadata,
+    dtype: DType,
+) -> Result<Vec<u8>> {
     let second = |site: &Site| site.path.starts_with("text_encoder_2.");
     let two_encoders = metadata.base_model_version.as_deref().is_some_and(|base| base.starts_with("sdxl"))
         || components.iter().any(|(sites, _)| sites.iter().any(second));
@@ -50,8 +64,7 @@ pub fn write(
         });
     }
     tensors.extend(trigger.into_iter().flat_map(TriggerEmbedding::named));
-    let bytes = serialize(tensors, &metadata.fields(), dtype)?;
-    write_whole(path, &bytes)
+    serialize(tensors, &metadata.fields(), dtype)
 }
 
 /// The pairs of a site as one.

@@ -153,6 +153,10 @@ impl Pipeline {
         &self.scheduler
     }
 
+    pub(in crate::diffusion) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// What the edges of its pictures must be a multiple of, in pixels: 64 for SD 1.5.
     pub fn multiple(&self) -> usize {
         self.vae.factor() << (self.unet.config().block_out_channels.len() - 1)
@@ -236,7 +240,7 @@ impl Pipeline {
 }
 
 /// Rows of `x` by number, so that prompts that repeat are encoded once.
-fn rows(x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+pub(in crate::diffusion) fn rows(x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     Tensor::new(numbers, x.device())
         .and_then(|numbers| x.contiguous()?.index_select(&numbers, 0))
         .map_err(ModelError::tensor("taking text states"))
