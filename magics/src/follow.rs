@@ -9,8 +9,8 @@ use crate::error::{Failure, MagicError};
 use crate::jobs::Jobs;
 use crate::session::Session;
 use crate::view::{self, job_card};
+use spinbot::event::ArtifactRef;
 use spinbot::{Bundle, Digest, Fault, JobState, JobView, Plan, Show};
-use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,11 @@ pub(crate) fn run(
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<Option<(String, JobView)>, Failure> {
-    let mut previews = Previews::default();
-    run_as(plan, call, cx, &mut |view| {
-        let picture = latest(view).and_then(|name| previews.read(view, name));
-        job_card(view, picture)
-    })
+    let mut picture = None;
+    run_as(plan, call, cx, &mut |view| standard_card(view, &mut picture))
 }
 
-/// As [`run`], with a card of one's own. It is drawn again whenever the job has something new to tell, and it is time.
+/// As [`run`], with a card of its own, drawn of the view whenever it is due.
 ///
 /// # Errors
 /// As [`run`].
@@ -52,7 +49,7 @@ pub(crate) fn run_as(
     plan: Plan,
     call: &Call,
     cx: &mut dyn Session,
-    card: &mut dyn FnMut(&JobView) -> Bundle,
+    look: &mut dyn FnMut(&JobView) -> Bundle,
 ) -> Result<Option<(String, JobView)>, Failure> {
     if call.has("dry-run") {
         cx.display(&plan.bundle(), None);
@@ -67,24 +64,36 @@ pub(crate) fn run_as(
         return Ok(None);
     }
     let display_id = cx.unique_id();
-    let view = watch(&mut *engine, &job, &display_id, card, call, cx)?;
+    let view = watch(&mut *engine, &job, Card::new(&display_id, look), call, cx)?;
     Ok(Some((display_id, view)))
 }
 
-/// Follows `job` under `display_id` to its end and returns its view when it is done.
+/// Runs a plan to its end, whatever the magic's own arguments are.
+///
+/// # Errors
+/// What is wrong with the plan, and those of [`watch`].
+pub(crate) fn to_its_end(plan: Plan, call: &Call, cx: &mut dyn Session) -> Result<JobView, Failure> {
+    let fault = |fault: Fault| Failure::from(call.fault(fault));
+    let mut engine = cx.jobs().map_err(fault)?;
+    let job = engine.submit(plan).map_err(fault)?;
+    let (display_id, mut picture) = (cx.unique_id(), None);
+    let mut look = |view: &JobView| standard_card(view, &mut picture);
+    watch(&mut *engine, &job, Card::new(&display_id, &mut look), call, cx)
+}
+
+/// Follows `job` under its card to its end and returns its view when it is done.
 ///
 /// # Errors
 /// The job's own fault at the argument it is about, that it was cancelled, or that the user pressed stop.
 fn watch(
     engine: &mut dyn Jobs,
     job: &str,
-    display_id: &str,
-    card: &mut dyn FnMut(&JobView) -> Bundle,
+    card: Card<'_>,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
     let mut sounds = Sounds::default();
-    let ended = watch_with(engine, job, Card::new(display_id, card), &mut sounds, call, cx);
+    let ended = watch_with(engine, job, card, &mut sounds, call, cx);
     sounds.clear(cx);
     ended
 }
@@ -140,25 +149,25 @@ fn watch_with(
 /// The display of a followed job.
 struct Card<'a> {
     display_id: &'a str,
-    bundle: &'a mut dyn FnMut(&JobView) -> Bundle,
+    look: &'a mut dyn FnMut(&JobView) -> Bundle,
     /// When it was last drawn; nothing before the first time.
     drawn: Option<Instant>,
     /// Whether the view has changed since.
     stale: bool,
-    /// Whether there was a preview when it was.
-    previewed: bool,
     /// Least time to the next redraw.
     pause: Duration,
+    /// How many previews there were when it was last drawn.
+    previews: usize,
 }
 
 impl<'a> Card<'a> {
-    fn new(display_id: &'a str, bundle: &'a mut dyn FnMut(&JobView) -> Bundle) -> Self {
-        Card { display_id, bundle, drawn: None, stale: false, previewed: false, pause: REDRAW }
+    fn new(display_id: &'a str, look: &'a mut dyn FnMut(&JobView) -> Bundle) -> Self {
+        Card { display_id, look, drawn: None, stale: false, pause: REDRAW, previews: 0 }
     }
 
     fn changed(&mut self, view: &JobView, at_once: bool, cx: &mut dyn Session) {
         self.stale = true;
-        let first_picture = !self.previewed && !view.previews.is_empty();
+        let first_picture = self.previews == 0 && !view.previews.is_empty();
         match at_once || first_picture {
             true => self.draw(view, cx),
             false => self.glance(view, cx),
@@ -167,44 +176,45 @@ impl<'a> Card<'a> {
 
     /// Draws if there is something new and it is time.
     fn glance(&mut self, view: &JobView, cx: &mut dyn Session) {
-        let due = self.drawn.is_none_or(|at| at.elapsed() >= self.pause);
-        if self.stale && due {
+        if self.stale && self.drawn.is_none_or(|at| at.elapsed() >= self.pause) {
             self.draw(view, cx);
         }
     }
 
     fn draw(&mut self, view: &JobView, cx: &mut dyn Session) {
-        let bundle = (self.bundle)(view);
+        let bundle = (self.look)(view);
         match self.drawn {
             Some(_) => cx.update(self.display_id, &bundle),
             None => cx.display(&bundle, Some(self.display_id)),
         }
-        let sent: usize = bundle.data.values().filter_map(|data| data.as_str()).map(str::len).sum();
-        self.pause = REDRAW.max(Duration::from_secs_f64(sent as f64 / BYTES_PER_SECOND));
+        let sent = bundle.data.get("text/html").and_then(|html| html.as_str()).map_or(0, str::len) as f64;
+        self.pause = REDRAW.max(Duration::from_secs_f64(sent / BYTES_PER_SECOND));
         self.drawn = Some(Instant::now());
         self.stale = false;
-        self.previewed = !view.previews.is_empty();
+        self.previews = view.previews.len();
     }
 }
 
-/// The bytes of previews, each read once.
-#[derive(Default)]
-pub(crate) struct Previews(BTreeMap<String, (Digest, Vec<u8>)>);
+/// A picture that is shown: its digest, so that its file is read once, its MIME type and its bytes.
+pub(crate) type Shown = (Digest, String, Vec<u8>);
 
-impl Previews {
-    /// MIME type and bytes of the preview of that name; nothing where there is none, where it is too large to be sent
-    /// again and again, or cannot be read: that is not worth ending the display for. One that was read stays until the
-    /// next can be.
-    pub(crate) fn read<'a>(&'a mut self, view: &'a JobView, name: &str) -> Option<(&'a str, &'a [u8])> {
-        let preview = view.previews.get(name)?;
-        let known = self.0.get(name).is_some_and(|(digest, _)| *digest == preview.digest);
-        if !known
-            && preview.size <= LARGEST_PREVIEW
-            && let Ok(content) = preview.bytes()
-        {
-            self.0.insert(name.to_owned(), (preview.digest.clone(), content));
-        }
-        self.0.get(name).map(|(_, content)| (preview.media_type.as_str(), content.as_slice()))
+/// The card of any job, with its latest picture, which is kept in `picture`.
+fn standard_card(view: &JobView, picture: &mut Option<Shown>) -> Bundle {
+    if let Some(preview) = latest(view) {
+        refresh(picture, preview);
+    }
+    let shown = picture.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
+    job_card(view, shown)
+}
+
+/// Reads a preview in place of the one shown, unless it is the same, too large, or gone: a preview that cannot be read
+/// is not worth ending the display for.
+pub(crate) fn refresh(shown: &mut Option<Shown>, preview: &ArtifactRef) {
+    if shown.as_ref().is_none_or(|(digest, _, _)| *digest != preview.digest)
+        && preview.size <= LARGEST_PREVIEW
+        && let Ok(content) = preview.bytes()
+    {
+        *shown = Some((preview.digest.clone(), preview.media_type.clone(), content));
     }
 }
 
@@ -238,8 +248,7 @@ impl Sounds {
     }
 }
 
-/// The name of the picture among the previews; the last where there are several.
-fn latest(view: &JobView) -> Option<&str> {
-    let pictures = view.previews.iter().filter(|(_, preview)| preview.media_type.starts_with("image/"));
-    pictures.last().map(|(name, _)| name.as_str())
+/// The picture among the previews; the last by name where there are several.
+fn latest(view: &JobView) -> Option<&ArtifactRef> {
+    view.previews.values().rfind(|preview| preview.media_type.starts_with("image/"))
 }

@@ -4,7 +4,6 @@
 
 use crate::error::EvalFailure;
 use crate::jobs::{EngineJobs, Jobs};
-use spinbot::models::AddedModels;
 use spinbot::voices::Profiles;
 use spinbot::{Bundle, Fault, Loras};
 use std::ffi::OsString;
@@ -79,11 +78,6 @@ pub trait Session {
     /// Where the user's LoRAs are kept. Tests bring their own.
     fn loras(&self) -> Loras {
         Loras::standard()
-    }
-
-    /// The models the user added. Tests bring their own.
-    fn models(&self) -> AddedModels {
-        AddedModels::standard()
     }
 
     /// The program itself, for what only its command line does. Tests bring their own.

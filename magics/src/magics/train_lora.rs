@@ -1,7 +1,7 @@
 //! `%train_lora`: a model learns a face or a character from a few pictures.
 
 use crate::error::{Failure, MagicError};
-use crate::follow::{self, Previews};
+use crate::follow;
 use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED};
 use crate::view::{Trained, training_card};
 use crate::{Call, Magic, Session, beside, convert, leave, view};
@@ -174,11 +174,11 @@ impl Magic for TrainLora {
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let name = call.text("as").unwrap_or_default().to_owned();
         let loras = cx.loras();
-        let (plan, settings, call) = plan(call, &name, loras.clone(), cx.models())?;
+        let (plan, settings, call) = plan(call, &name, loras.clone(), cx.profiles().models().clone())?;
         let fault = |fault: Fault| Failure::from(call.fault(fault));
         let replaced = loras.path(&name).is_some_and(|path| path.exists());
-        let mut previews = Previews::default();
-        let card = &mut |view: &JobView| training_card(view, &mut previews);
+        let mut grid = None;
+        let card = &mut |view: &JobView| training_card(view, &mut grid);
         let Some((display_id, view)) = follow::run_as(plan, &call, cx, card)? else {
             if call.has("detach") && !call.has("dry-run") {
                 let later = "run this cell again without --detach once the job is done: nothing is computed twice, \

@@ -3,7 +3,7 @@
 
 use super::svg::{ACCENT, INK, SECOND, letters, line, picture};
 use super::{FRAME, QUIET, Source, bar, escape, job_card, seconds, table_of_html};
-use crate::follow::Previews;
+use crate::follow::{Shown, refresh};
 use spinbot::pictures::PicturesRead;
 use spinbot::steps::{LoraTargets, TrainLora};
 use spinbot::{Bundle, Fault, JobState, JobView, TrainReport, TrainedLora, follow};
@@ -17,12 +17,15 @@ const MOST_POINTS: usize = 280;
 
 type Points = [(f64, f64)];
 
-/// The card of a training that runs: its curve from the metrics, its grid from the previews. Until there is either, a
-/// job like any other.
-pub(crate) fn training_card(view: &JobView, previews: &mut Previews) -> Bundle {
+/// The card of a training that runs: its curve from the metrics, its grid from the previews; the latest is kept in
+/// `shown`. Until there is either, a job like any other.
+pub(crate) fn training_card(view: &JobView, shown: &mut Option<Shown>) -> Bundle {
     let curve = |name: &str| view.metrics.get(name).map_or(&[][..], Vec::as_slice);
     let (loss, validation) = (curve("loss"), curve("validation"));
-    let grid = previews.read(view, "grid");
+    if let Some(preview) = view.previews.get("grid") {
+        refresh(shown, preview);
+    }
+    let grid = shown.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
     let ended = view.state == JobState::Failed || view.state == JobState::Cancelled;
     if ended || (loss.is_empty() && grid.is_none()) {
         return job_card(view, grid);

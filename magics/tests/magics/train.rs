@@ -71,11 +71,6 @@ fn trained(engine: &FakeEngine, grid: usize) -> Events {
     ]
 }
 
-/// A notebook that knows the model `tiny`.
-fn notebook() -> Notebook {
-    Notebook::new()
-}
-
 fn plan(notebook: &Notebook) -> Plan {
     serde_json::from_str(notebook.engine.seen.borrow()[0].strip_prefix("submit ").unwrap()).unwrap()
 }
@@ -88,10 +83,10 @@ fn contains(text: &str, wanted: &[&str]) {
 
 #[test]
 fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
-    let mut notebook = notebook();
+    let mut notebook = Notebook::new();
     notebook.engine.script.set(|engine, _| trained(engine, 50));
     notebook
-        .run("%train_lora me.jpg --as nova --steps 4 --rank 4 --targets attention --prior 0 --preview \"nova on mars\"")
+        .run("%train_lora me.jpg --as robo --trigger nova --steps 4 --rank 4 --targets attention --prior 0 --preview \"nova on mars\"")
         .unwrap();
 
     // While it ran: the curve and the grid, in one card.
@@ -117,27 +112,27 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
             "no face found in &lt;b&gt;.jpg",
             "1 learned from, 1 kept back",
             "held out from 0.4000 to 0.3000",
-            "%draw &quot;nova on a stage, red curtain&quot; --lora nova",
+            "%draw &quot;nova on a stage, red curtain&quot; --lora robo",
         ],
     );
     assert!(!html.contains("<svg") && !html.contains("<script") && html.len() < 100_000, "{html}");
     contains(
         notebook.text(),
         &[
-            "nova: say \"nova\"; 4 steps on 1 picture, loss on what was held out 0.400 to 0.300",
+            "robo: say \"nova\"; 4 steps on 1 picture, loss on what was held out 0.400 to 0.300",
             "note: torn.png: the picture is cut off",
-            "next: %draw \"nova on a stage, red curtain\" --lora nova",
+            "next: %draw \"nova on a stage, red curtain\" --lora robo",
         ],
     );
-    assert!(notebook.folder.path().join("loras/nova.safetensors").exists());
+    assert!(notebook.folder.path().join("loras/robo.safetensors").exists());
     let bound =
-        notebook.seen.iter().find(|line| line.starts_with("bind nova: spinbot::TrainedLora")).unwrap();
+        notebook.seen.iter().find(|line| line.starts_with("bind robo: spinbot::TrainedLora")).unwrap();
     let json = bound.split_once("r#\"").unwrap().1.strip_suffix("\"#)?").unwrap();
     let kept = spinbot::TrainedLora::from_json(json).unwrap();
     assert_eq!((kept.trigger(), kept.losses().unwrap().len()), ("nova", 4));
 
     let plan = plan(&notebook);
-    assert_eq!(plan.title, "learn nova from me.jpg");
+    assert_eq!(plan.title, "learn robo from me.jpg");
     let [read, learn] = plan.steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((&read.params["trigger"], &read.params["crop"]), (&"nova".into(), &"face".into()));
     assert_eq!((&learn.params["steps"], &learn.params["rank"]), (&4.into(), &4.into()));
@@ -149,7 +144,7 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
 
 #[test]
 fn large_pictures_lie_beside_the_notebook() {
-    let mut notebook = notebook();
+    let mut notebook = Notebook::new();
     notebook.engine.script.set(|engine, _| trained(engine, 900_000));
     notebook.run("%train_lora me.jpg --as nova").unwrap();
     contains(notebook.html(), &["src=\"spinbot-media/nova-grid-000000000000.png\""]);
@@ -161,13 +156,13 @@ fn large_pictures_lie_beside_the_notebook() {
 
 #[test]
 fn a_stopped_training_leaves_no_lora_and_a_fault_points_at_its_picture() {
-    let mut notebook = notebook();
+    let mut notebook = Notebook::new();
     notebook.engine.script.set(|engine, _| trained(engine, 50)[..7].to_vec());
     notebook.stop_after.set(3);
-    assert_eq!(notebook.run("%train_lora me.jpg --as nova"), Err(Failure::Interrupted));
-    assert!(!notebook.folder.path().join("loras/nova.safetensors").exists());
+    assert_eq!(notebook.run("%train_lora me.jpg --as late"), Err(Failure::Interrupted));
+    assert!(!notebook.folder.path().join("loras/late.safetensors").exists());
 
-    let mut notebook = self::notebook();
+    let mut notebook = Notebook::new();
     notebook.engine.script.set(|_, _| {
         let fault = Fault::new("me.jpg: holds text, not a picture").help("give a picture").about("picture1");
         vec![Ok(EventBody::Started), Ok(EventBody::Failed { step: Some("read_pictures".into()), fault })]
@@ -175,20 +170,20 @@ fn a_stopped_training_leaves_no_lora_and_a_fault_points_at_its_picture() {
     let expected = "\
 error: me.jpg: holds text, not a picture
   |
-1 | %train_lora me.jpg --as nova
+1 | %train_lora me.jpg --as late
   |             ^^^^^^
 help: give a picture";
-    assert_eq!(notebook.error("%train_lora me.jpg --as nova"), expected);
+    assert_eq!(notebook.error("%train_lora me.jpg --as late"), expected);
 }
 
 #[test]
 fn what_people_get_wrong_when_they_train() {
     for (cell, expected) in [
         (
-            "%train_lora nothing --as nova --base tinny",
-            "error: there is no model of your own called `tinny`\n  |\n\
-             1 | %train_lora nothing --as nova --base tinny\n  |                                      ^^^^^\n\
-             help: did you mean `tiny`? `%models` lists them",
+            "%train_lora nothing --as nova --base portrats",
+            "error: there is no model of your own called `portrats`\n  |\n\
+             1 | %train_lora nothing --as nova --base portrats\n  |                                      ^^^^^^^^\n\
+             help: did you mean `portraits`? `%models` lists them",
         ),
         (
             "%train_lora *.webp --as nova",
@@ -218,7 +213,7 @@ fn what_people_get_wrong_when_they_train() {
              |                                     ^\nhelp: write `--rank N`: How much the adapters can hold.",
         ),
     ] {
-        let mut notebook = notebook();
+        let mut notebook = Notebook::new();
         let error = notebook.error(cell).replace(&format!("{}/", notebook.folder.path().display()), "");
         assert_eq!(error, expected);
         assert!(notebook.engine.seen.borrow().is_empty(), "{cell:?} reached the engine");
@@ -227,7 +222,7 @@ fn what_people_get_wrong_when_they_train() {
 
 #[test]
 fn a_dry_run_shows_the_plan_and_a_detached_one_its_job() {
-    let mut notebook = notebook();
+    let mut notebook = Notebook::new();
     notebook.run("%train_lora me.jpg --as nova --dry-run").unwrap();
     contains(notebook.text(), &["read_pictures", "train_lora", "the model portraits"]);
     assert!(notebook.engine.seen.borrow().is_empty());
