@@ -1,7 +1,5 @@
 //! Captions: those people wrote, with the trigger word put in, and those that say what the landmarks and the pixels
 //! tell. Only what is measured is said; where a measure is in doubt, nothing is.
-//!
-//! Measures of a face, with the figures behind the thresholds in [`Face::of`].
 
 use super::colour;
 use spinbot_media::RgbImage;
@@ -155,36 +153,4 @@ fn is_black_and_white(picture: &RgbImage) -> bool {
     let looked: Vec<f32> =
         picture.pixels().step_by(step).map(|pixel| colour::chroma(pixel.0.map(f32::from))).collect();
     looked.iter().filter(|chroma| **chroma > 0.02).count() * 100 <= looked.len()
-}
-#[cfg(test)]
-mod measure {
-    use super::*;
-    #[test]
-    fn measure() {
-        let Some(dir) = std::env::var_os("MEASURE") else { return };
-        let device = spinbot_models::Device::cpu();
-        let detector = spinbot_models::faces::FaceDetector::load(&device).unwrap();
-        let landmarker = spinbot_models::faces::Landmarker::load(&device).unwrap();
-        let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-        paths.sort();
-        for path in paths {
-            let Ok(p) = image::open(&path) else { continue };
-            let p = p.to_rgb8();
-            let (faces, best) = detector.search(p.as_raw(), p.width(), p.height()).unwrap();
-            println!("{} {:?} faces {} best {best:.2}", path.display(), p.dimensions(), faces.len());
-            println!("   whole: {}", seen(&p, None, "nova"));
-            for f in faces.iter().take(8) {
-                let points = landmarker.landmarks_refined(p.as_raw(), p.width(), p.height(), f).unwrap();
-                println!(
-                    "   at {:.0},{:.0} w {:.0} h {:.0}: {:?} {}",
-                    f.x,
-                    f.y,
-                    f.w,
-                    f.h,
-                    Face::of(&points),
-                    seen(&p, Some(&points), "nova")
-                );
-            }
-        }
-    }
 }
