@@ -7,6 +7,7 @@ use crate::install::{self, Place};
 use crate::{runner, session, wire};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use spinbot_models::diffusion::checkpoint::{self, FoundKind};
 use spinbot_models::{Place as ModelPlace, Store};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -123,13 +124,18 @@ pub(crate) enum ModelAction {
     },
     /// Check every file against its hash
     Verify,
-    /// Make a .safetensors or .gguf file of your own known
+    /// Make a model of your own known: a .safetensors or .gguf file, or a diffusers folder
     Add {
-        /// The file; it stays where it is
+        /// The file or folder; it stays where it is
         path: PathBuf,
-        /// What it is called [default: the file's name]
+        /// What it is called [default: its own name]
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
+    },
+    /// List the models and LoRAs of ComfyUI, A1111 or Hugging Face below some folders
+    Scan {
+        /// Where to look [default: the Hugging Face cache, ~/ComfyUI and ~/stable-diffusion-webui]
+        folders: Vec<PathBuf>,
     },
 }
 
@@ -272,8 +278,38 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
         ModelAction::Add { path, name } => {
             println!("added {}", with_help(store.add(&path, name.as_deref()))?.id);
         }
+        ModelAction::Scan { folders } => {
+            let folders = if folders.is_empty() { usual_folders() } else { folders };
+            let found: Vec<_> = folders.iter().flat_map(|folder| checkpoint::list(folder)).collect();
+            for checkpoint::Found { name, path, kind } in &found {
+                let (what, how) = match kind {
+                    FoundKind::Folder => ("a diffusers folder", "spinbot models add"),
+                    FoundKind::SingleFile => ("a model", "spinbot models add"),
+                    FoundKind::Lora => ("a LoRA", "in a cell: %loras NAME --import"),
+                    FoundKind::Pickle => ("a pickle, which has to be converted to safetensors first", ""),
+                };
+                println!("{name}  {what}");
+                println!("    {}", format!("{how} {}", path.display()).trim());
+            }
+            if found.is_empty() {
+                let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                println!("no models in {}", looked.join(", "));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where programs that draw keep their models when nobody told them otherwise.
+fn usual_folders() -> Vec<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = of("HOME").unwrap_or_default();
+    let hub = of("HF_HUB_CACHE").or_else(|| Some(of("HF_HOME")?.join("hub")));
+    vec![
+        hub.unwrap_or_else(|| home.join(".cache/huggingface/hub")),
+        home.join("ComfyUI"),
+        home.join("stable-diffusion-webui"),
+    ]
 }
 
 /// The models' errors carry their help apart.

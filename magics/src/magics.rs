@@ -12,6 +12,7 @@ mod models;
 mod render;
 mod speak;
 mod time;
+mod train_lora;
 mod voices;
 
 use crate::magic::Magic;
@@ -30,5 +31,6 @@ pub(crate) const ALL: &[&dyn Magic] = &[
     &render::Render,
     &speak::Speak,
     &time::Time,
+    &train_lora::TrainLora,
     &voices::Voices,
 ];

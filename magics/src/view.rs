@@ -11,6 +11,7 @@ mod player;
 mod scale;
 mod spoken;
 mod svg;
+mod training;
 mod voice_card;
 mod voices;
 mod waveform;
@@ -19,6 +20,7 @@ pub(crate) use heard::heard;
 pub(crate) use job_card::job_card;
 pub(crate) use player::{Player, inline_size};
 pub(crate) use spoken::{SpokenCard, sound_preview};
+pub(crate) use training::{Trained, training_card};
 pub(crate) use voice_card::VoiceCard;
 pub(crate) use voices::voices;
 pub(crate) use waveform::LONGEST_DRAWN;
@@ -77,6 +79,11 @@ pub(crate) enum Source<'a> {
     Inline(&'a [u8]),
     /// A file beside the notebook, by its relative path with `/` between the parts.
     Beside(&'a str),
+}
+
+/// A file's bytes, or where it lies beside the notebook.
+pub(crate) fn source((content, beside): &(Vec<u8>, Option<String>)) -> Source<'_> {
+    beside.as_deref().map_or(Source::Inline(content), Source::Beside)
 }
 
 impl Source<'_> {

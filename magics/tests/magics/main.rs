@@ -11,4 +11,5 @@ mod examples;
 mod pieces;
 mod render;
 mod session;
+mod train;
 mod voice;

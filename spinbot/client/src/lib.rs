@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod base_model;
 pub mod bundle;
 pub mod cell;
 pub mod clone_voice;
@@ -23,7 +24,9 @@ pub mod fault;
 pub mod follow;
 pub mod home;
 pub mod listen;
+pub mod loras;
 pub mod models;
+pub mod pictures;
 pub mod plan;
 pub mod protocol;
 pub mod render;
@@ -31,11 +34,16 @@ pub mod speak;
 pub mod steps;
 pub mod suggest;
 pub mod timing;
+pub mod train_lora;
+pub mod training;
 pub mod voices;
 
+mod container;
+mod expand;
 mod mp4;
 mod narration;
 
+pub use base_model::base_model;
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
@@ -45,11 +53,14 @@ pub use engine::{Engine, Job};
 pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
 pub use listen::{Heard, Listen, listen};
+pub use loras::{Lora, LoraFormat, Loras, loras};
 pub use narration::{DEFAULT_VOICE, SPEEDS};
 pub use plan::{Digest, Input, Plan, Step};
 pub use render::{Render, Take, render};
 pub use speak::{SoundFormat, Speak, Spoken, speak};
 pub use timing::SpeechTiming;
+pub use train_lora::{TrainLora, train_lora};
+pub use training::{TrainReport, TrainedLora};
 pub use voices::{Accent, VoiceProfile, voices};
 
 /// What a Rust cell has in scope before its first line.
@@ -62,10 +73,13 @@ pub mod prelude {
     pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
     pub use crate::listen::{Dnsmos, Heard, Likeness};
+    pub use crate::pictures::{Captions, Crop, PicturesRead};
     pub use crate::plan::{Plan, Step};
     pub use crate::render::{Render, Take};
     pub use crate::speak::{SoundFormat, Spoken};
     pub use crate::timing::{SpeechTiming, TimedWord};
+    pub use crate::train_lora::TrainLora;
+    pub use crate::training::{TrainReport, TrainedLora};
     pub use crate::voices::{
         Accent, EncoderScale, Pitch, PitchScores, Stage, StageScore, Verdict, VoiceProfile, VoiceScores,
         Voices,

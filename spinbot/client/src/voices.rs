@@ -5,7 +5,6 @@
 //! who agreed to it, how it scored and two samples to hear. What is inside a voice is `spinbot-models`' business;
 //! here it is only copied. How a voice is found in recordings is in [`crate::clone_voice`].
 
-mod container;
 mod expression;
 mod profile;
 mod scores;
@@ -19,6 +18,8 @@ pub use scores::{
 };
 pub use stock::{Accent, STOCK, Sex, StockVoice, stock};
 
+#[cfg(test)]
+pub(crate) use profile::VOICE;
 pub(crate) use profile::check_name;
 #[cfg(test)]
 pub(crate) use profile::tests::folder as test_folder;

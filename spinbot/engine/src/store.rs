@@ -3,7 +3,8 @@
 //! Everything is written to a temporary file in `incoming/`, synced, renamed, and the folder synced; an
 //! artifact's manifest comes after its bytes and a step's result after its artifacts, so that what is listed is
 //! whole. Nothing is ever overwritten. What a crash leaves in `incoming/` and `scratch/` is swept at start,
-//! by name: the store may lie in a folder that holds other things too.
+//! by name: the store may lie in a folder that holds other things too. `kept/` has, by content key, what steps that
+//! did not end left to go on from; what nobody went on from for long is swept as well.
 
 use crate::EngineError;
 use crate::key::hex;
@@ -20,6 +21,9 @@ use std::path::{Path, PathBuf};
 
 /// The largest file taken from a user, in bytes: 2 GiB.
 pub(crate) const LARGEST_FILE: u64 = 2 << 30;
+
+/// How long what a step kept is there to go on from: 30 days.
+const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
 /// How the names of our temporary files and folders begin: what may be swept.
 const TEMPORARY: &str = ".spinbot-";
@@ -76,13 +80,15 @@ impl Store {
     /// Makes the folders (0700) and sweeps what a crash left behind. The caller holds the store's lock.
     pub(crate) fn open(root: &Path) -> Result<Self, EngineError> {
         let store = Store { root: root.to_owned() };
-        for folder in ["artifacts", "steps", "jobs", "logs", "incoming", "scratch"] {
+        for folder in ["artifacts", "steps", "jobs", "logs", "incoming", "scratch", "kept"] {
             private_folder(&root.join(folder))?;
         }
         for folder in ["incoming", "scratch"] {
             let path = root.join(folder);
             sweep(&path).map_err(EngineError::io("cannot sweep", path))?;
         }
+        let path = root.join("kept");
+        sweep_old(&path).map_err(EngineError::io("cannot sweep", path))?;
         Ok(store)
     }
 
@@ -101,6 +107,17 @@ impl Store {
             .prefix(TEMPORARY)
             .tempdir_in(&parent)
             .map_err(EngineError::io("cannot write in", parent))
+    }
+
+    /// Where a step with this content key keeps what outlives it; it need not be there.
+    pub(crate) fn kept(&self, key: &str) -> PathBuf {
+        self.root.join("kept").join(key)
+    }
+
+    /// The step with this content key is done: what it kept is of no use any more.
+    pub(crate) fn forget(&self, key: &str) {
+        // What cannot be removed now is swept when it is old.
+        let _ = fs::remove_dir_all(self.kept(key));
     }
 
     /// Copies a file from outside in, at most [`LARGEST_FILE`] of it, and returns its digest. `label` is what
@@ -278,6 +295,19 @@ fn sweep(folder: &Path) -> io::Result<()> {
             fs::remove_dir_all(entry.path())?;
         } else {
             fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what steps kept and nobody went on from for [`KEPT_FOR`].
+fn sweep_old(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let ours = entry.file_name().to_str().is_some_and(is_digest) && entry.file_type()?.is_dir();
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if ours && age > KEPT_FOR {
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())

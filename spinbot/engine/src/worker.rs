@@ -36,6 +36,8 @@ pub(crate) struct Task {
     pub seed: u64,
     /// Where outputs and previews are put.
     pub scratch: PathBuf,
+    /// What outlives the task unless it ends well. Made when it is first asked for.
+    pub kept: PathBuf,
 }
 
 /// A file of the store, or a model of the user's own, that feeds a step.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, what ails a clip, WAV and MP3 |
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
+//! | [`album`] | a contact sheet of pictures with their captions |
 //! | [`grid`] | a labelled grid of pictures, for sweeps |
 //! | [`plot`] | curves of a training run |
 //! | [`spectrogram`], [`waveform`] | clips to look at |
@@ -29,6 +30,7 @@
 //! # }
 //! ```
 
+pub mod album;
 pub mod audio;
 mod colour;
 mod error;

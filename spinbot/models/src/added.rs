@@ -1,5 +1,7 @@
-//! The user's own weight files: which formats are taken, and the list of them. Files are named, never copied.
+//! The user's own models, weight files and diffusers folders: which formats are taken, and the list of them. They are
+//! named, never copied.
 
+use crate::diffusion::checkpoint;
 use crate::error::{ModelError, Result};
 use crate::hash;
 use serde::{Deserialize, Serialize};
@@ -7,19 +9,19 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A weight file of the user's own.
+/// A model of the user's own: a weight file, or a diffusers folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedModel {
     /// Its id, made from the file's name.
     pub id: String,
     /// Where it lies, absolute.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// Its size in bytes; of a folder that of the files in it that are read.
     pub bytes: u64,
-    /// Its SHA-256 when it was added, hex.
+    /// Its SHA-256 when it was added, hex; of a folder, that of a listing of its files with theirs.
     pub sha256: String,
-    /// When the file was last changed as it was hashed, in nanoseconds since 1970: while this and the size are the
-    /// same, the file is not hashed again.
+    /// When the file was last changed as it was hashed, in nanoseconds since 1970, of a folder the wrapping sum over its
+    /// files: while this and the size are the same, nothing is hashed again.
     #[serde(default)]
     pub modified: Option<u64>,
 }
@@ -33,22 +35,53 @@ impl AddedModel {
             path: self.path.clone(),
             reason,
         };
-        let found = match self.path.metadata() {
+        match self.path.metadata() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(changed("is gone")),
-            found => found.map_err(ModelError::io("reading", &self.path))?,
-        };
-        if found.len() != self.bytes {
+            found => drop(found.map_err(ModelError::io("reading", &self.path))?),
+        }
+        // A folder that lost a file is no model any more.
+        let Ok(files) = files(&self.path) else { return Err(changed("has changed since it was added")) };
+        let (bytes, modified) = measured(&files)?;
+        if bytes != self.bytes {
             return Err(changed("has changed since it was added"));
         }
-        let modified = modified(&found);
         if modified.is_some() && modified == self.modified {
             return Ok(None);
         }
-        if hash::of_file(&self.path)? != self.sha256 {
+        if hash_of(&self.path)? != self.sha256 {
             return Err(changed("has changed since it was added"));
         }
         Ok(modified.map(|modified| AddedModel { modified: Some(modified), ..self.clone() }))
     }
+}
+
+/// What is read of a model: the file itself, or of a folder the index and its components' files, sorted.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() { checkpoint::files(path) } else { Ok(vec![path.to_owned()]) }
+}
+
+/// Size in bytes and [`AddedModel::modified`] of files.
+fn measured(files: &[PathBuf]) -> Result<(u64, Option<u64>)> {
+    let mut all = (0_u64, Some(0_u64));
+    for file in files {
+        let found = file.metadata().map_err(ModelError::io("reading", file))?;
+        let sum = all.1.zip(modified(&found)).map(|(sum, time)| sum.wrapping_add(time));
+        all = (all.0.saturating_add(found.len()), sum);
+    }
+    Ok(all)
+}
+
+/// [`AddedModel::sha256`] of what lies there now.
+pub(crate) fn hash_of(path: &Path) -> Result<String> {
+    if !path.is_dir() {
+        return hash::of_file(path);
+    }
+    let mut listing = String::new();
+    for file in files(path)? {
+        let name = file.strip_prefix(path).unwrap_or(&file).display();
+        listing.push_str(&format!("{}  {name}\n", hash::of_file(&file)?));
+    }
+    Ok(hash::of_bytes(listing.as_bytes()))
 }
 
 fn modified(found: &std::fs::Metadata) -> Option<u64> {
@@ -101,10 +134,14 @@ pub(crate) fn with(
     taken: &[&str],
 ) -> Result<(AddedModel, Vec<u8>)> {
     let path = path.canonicalize().map_err(ModelError::io("opening", path))?;
-    check_format(&path)?;
+    let path = if path.is_dir() { checkpoint::resolved(&path)? } else { path };
+    if !path.is_dir() {
+        check_format(&path)?;
+    }
+    let files = files(&path)?;
     let mut list = read(folder)?;
     list.retain(|model| model.path != path);
-    let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
+    let stem = own_name(&path);
     let stem: String = name
         .unwrap_or(&stem)
         .to_lowercase()
@@ -118,11 +155,23 @@ pub(crate) fn with(
     let numbered = (2_usize..).map(|n| format!("{stem}-{n}"));
     // The list is finite, so some number is free.
     let id = std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem);
-    let found = path.metadata().map_err(ModelError::io("reading", &path))?;
-    let (bytes, modified) = (found.len(), modified(&found));
-    let model = AddedModel { id, sha256: hash::of_file(&path)?, bytes, modified, path };
+    let (bytes, modified) = measured(&files)?;
+    let model = AddedModel { id, sha256: hash_of(&path)?, bytes, modified, path };
     list.push(model.clone());
     Ok((model, as_json(folder, &list)?))
+}
+
+/// A model's name without one given: of a file its stem, of a folder its name, of a snapshot in the Hugging Face cache
+/// that of its repository.
+fn own_name(path: &Path) -> String {
+    let named = |part: &Path| Some(part.file_name()?.to_string_lossy().into_owned());
+    let repository = path.ancestors().filter_map(named).find(|part| part.starts_with("models--"));
+    let name = match repository {
+        Some(repository) => repository.rsplit("--").next().map(str::to_owned),
+        None if path.is_dir() => named(path),
+        None => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+    };
+    name.unwrap_or_else(|| "model".into())
 }
 
 fn as_json(folder: &Path, list: &[AddedModel]) -> Result<Vec<u8>> {

@@ -205,6 +205,14 @@ pub enum ModelError {
         /// The library's error.
         source: candle_core::Error,
     },
+    /// Training that cannot begin or go on.
+    #[error("training stopped: {reason}")]
+    Training {
+        /// Why.
+        reason: String,
+        /// What to change.
+        advice: String,
+    },
     /// A file or folder could not be read or written.
     #[error("{doing} {}: {source}", path.display())]
     Io {
@@ -251,7 +259,8 @@ impl ModelError {
             | ModelError::Voice { advice, .. }
             | ModelError::Sound { advice, .. }
             | ModelError::Prompt { advice, .. }
-            | ModelError::Drawing { advice, .. } => Some(advice.clone()),
+            | ModelError::Drawing { advice, .. }
+            | ModelError::Training { advice, .. } => Some(advice.clone()),
             ModelError::Scheduler { .. } => Some(
                 "take another sampling method or number of steps: DDIM, Euler, Euler a, DPM++ 2M and LCM are there"
                     .into(),

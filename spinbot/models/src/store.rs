@@ -115,7 +115,7 @@ impl Store {
         });
         let added = added::read(&self.folder)?.into_iter().map(|model| ModelStatus {
             id: model.id,
-            title: "your own file".into(),
+            title: "your own model".into(),
             purpose: "What you name it for.".into(),
             licence: None,
             origin: None,
@@ -271,17 +271,19 @@ impl Store {
             }
         }
         for model in added::read(&self.folder)? {
-            let outcome = same_file(&model.path, &model.sha256);
+            let what = model.path.display().to_string();
+            let outcome = added::hash_of(&model.path).and_then(|got| hash::check(what, &model.sha256, got));
             all.push(Verified { id: model.id, place: Place::Added(model.path), outcome });
         }
         Ok(all)
     }
 
-    /// Lists a weight file of the user's own under an id made from `name`, in place of another file that has it, or
-    /// from the file's own; the file stays where it is.
+    /// Lists a weight file or a diffusers folder of the user's own under an id made from `name`, in place of another
+    /// that has it, or from its own; it stays where it is.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when it is neither safetensors nor GGUF, with how to convert it; [`ModelError::Io`].
+    /// [`ModelError::Format`] when it is neither safetensors nor GGUF, with how to convert it; [`ModelError::Weights`]
+    /// for a folder without a model; [`ModelError::Io`].
     pub fn add(&self, path: &Path, name: Option<&str>) -> Result<AddedModel> {
         let known: Vec<_> = self.manifest.models.iter().map(|model| model.id.as_str()).collect();
         let (model, list) = added::with(&self.folder, path, name, &known)?;

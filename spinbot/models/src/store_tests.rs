@@ -252,3 +252,42 @@ fn a_file_of_the_users_own_is_found_until_it_changes() {
     assert_eq!(store.add(&other, Some("my-pocket")).unwrap().id, "my-pocket");
     assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), other.canonicalize().unwrap());
 }
+
+#[test]
+fn a_diffusers_folder_is_added_as_one_and_every_file_that_is_read_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("cache")).unwrap();
+    let cached = folder.path().join("hub/models--org--some-diffusion");
+    let model = cached.join("snapshots/0a1b");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = model.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    assert!(store.add(folder.path(), None).unwrap_err().to_string().contains("no model_index.json"));
+    write("model_index.json", br#"{"unet": ["diffusers", "UNet2DConditionModel"], "vae": [null, null]}"#);
+    write("unet/config.json", b"{}");
+    write("unet/diffusion_pytorch_model.bin", b"PK");
+    assert!(store.add(&model, None).unwrap_err().to_string().contains("can run code"));
+    write("unet/diffusion_pytorch_model.safetensors", b"\x02\0\0\0\0\0\0\0{}");
+    write("tokenizer/vocab.json", b"{}");
+    let added = store.add(&cached, None).unwrap();
+    assert_eq!((added.id.as_str(), added.bytes), ("some-diffusion", 68 + 2 + 10 + 2));
+    assert_eq!(added.path, model.canonicalize().unwrap());
+    let found = |sha256: &str| store.added_file("some-diffusion", sha256);
+    assert_eq!(found(&added.sha256).unwrap(), added.path);
+    // The pickle beside the weights is not read and does not count.
+    write("unet/diffusion_pytorch_model.bin", b"PK, larger");
+    assert_eq!(found(&added.sha256).unwrap(), added.path);
+    assert!(store.verify().unwrap().into_iter().all(|verified| verified.outcome.is_ok()));
+    write("unet/config.json", b"[]");
+    assert!(found(&added.sha256).unwrap_err().to_string().contains("has changed since it was added"));
+    assert!(store.verify().unwrap().into_iter().any(|verified| verified.outcome.is_err()));
+    let again = store.add(&model, Some("painter")).unwrap();
+    assert_ne!(again.sha256, added.sha256);
+    std::fs::remove_file(model.join("unet/config.json")).unwrap();
+    let error = store.added_file("painter", &again.sha256).unwrap_err();
+    assert!(error.to_string().contains("has changed"), "{error}");
+    std::fs::remove_dir_all(&model).unwrap();
+    assert!(store.added_file("painter", &again.sha256).unwrap_err().to_string().contains("is gone"));
+}

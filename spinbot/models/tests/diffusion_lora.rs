@@ -122,7 +122,7 @@ fn what_is_written_is_read_back_the_same_and_is_what_diffusers_was_seen_to_read(
         ("ours_mixed.safetensors", LoraFormat::Diffusers, &[(unet.sites(), &mixed)], &mixed),
     ] {
         let path = tmp.join(name);
-        write(&path, format, components, &metadata, DType::F32).unwrap();
+        write(&path, format, components, None, &metadata, DType::F32).unwrap();
         let file = LoraFile::open(&path).unwrap();
         let mut again = Adapters::none();
         file.apply(unet.sites(), 1.0, &mut again, &Device::Cpu).unwrap();
@@ -138,7 +138,7 @@ fn what_is_written_is_read_back_the_same_and_is_what_diffusers_was_seen_to_read(
     }
     for dtype in [DType::F16, DType::BF16] {
         let path = tmp.join("half.safetensors");
-        write(&path, LoraFormat::Kohya, whole, &metadata, dtype).unwrap();
+        write(&path, LoraFormat::Kohya, whole, None, &metadata, dtype).unwrap();
         let mut again = Adapters::none();
         LoraFile::open(&path).unwrap().apply(unet.sites(), 1.0, &mut again, &Device::Cpu).unwrap();
         let apart = worst(&predict(&unet, &again), &predict(&unet, &one));

@@ -6,12 +6,13 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
+//! | `pictures/` | pictures to learn from: what is cut out of each, and what it is seen to show |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -33,10 +34,12 @@ mod landmarks;
 mod loaded;
 mod motion;
 mod perform;
+mod pictures;
 mod portrait;
 mod speaking;
 mod step;
 mod steps;
+mod training;
 mod viseme;
 
 pub use clips::{ClipReport, Clips};

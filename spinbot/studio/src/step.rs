@@ -3,7 +3,7 @@
 use serde_json::Value;
 use spinbot::steps::{
     Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
-    ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
+    ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams, TrainLora,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -43,6 +43,11 @@ pub trait Report {
     fn preview(&mut self, name: &str, media_type: &str, bytes: &[u8]);
     /// A line for the log.
     fn log(&mut self, line: &str);
+    /// A folder for what must outlive the step when it is stopped, fails or dies: the same step, run again, finds it as
+    /// it was left, and when one is done it is gone. Nothing where none can be had.
+    fn kept(&mut self) -> Option<PathBuf> {
+        None
+    }
     /// Whether the user asked to stop. Steps look between their parts; one that does not is killed by the engine
     /// after 3 s.
     fn cancelled(&self) -> bool;
@@ -163,11 +168,13 @@ const STEPS: &[Entry] = &[
     entry::<Encode>(),
     entry::<EncodeSpeech>(),
     entry::<ReadClips>(),
+    entry::<ReadPictures>(),
     entry::<ReadVoice>(),
     entry::<Speak>(),
     entry::<CheckCloner>(),
     entry::<CloneVoice>(),
     entry::<Listen>(),
+    entry::<TrainLora>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

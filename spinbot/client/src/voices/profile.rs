@@ -3,10 +3,10 @@
 //! The file is the `voice` that `clone_voice` left (see `spinbot_models::kokoro` and `::pocket`), with the profile's record as
 //! JSON under `spinbot.profile` in its metadata and two samples as bytes (`sample.original`, `sample.clone`).
 
-use super::container::Container;
 use super::expression::unknown;
 use super::{Accent, Verdict, VoiceScores, Voices, stock};
 use crate::bundle::{Audio, Bundle, Show};
+use crate::container::{Container, Noun};
 use crate::models::AddedModels;
 use crate::{Digest, Fault, JobView, Result, home};
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,13 @@ const STYLE: (&str, &str, &[u64]) = ("style", "F32", &[510, 256]);
 /// are.
 const MEMORY: &str = "transformer.layers.0.self_attn/cache";
 const POCKET: &str = "spinbot.pocket.model";
-/// Longest name, in characters.
-const LONGEST_NAME: usize = 64;
+/// Its files.
+pub(crate) const VOICE: Noun = Noun {
+    name: "voice",
+    origin: "`%clone_voice` made or `%voices NAME --export FILE` wrote",
+    largest_header: 1 << 20,
+    largest_file: 64 << 20,
+};
 
 /// One recording a voice was made from: the part of what `read_clips` found in it that a profile keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,7 +112,7 @@ impl VoiceProfile {
     }
 
     fn open(path: &Path) -> Result<(Self, Container)> {
-        let container = Container::open(path)?;
+        let container = Container::open(path, &VOICE)?;
         let wrong = |what: String| Fault::new(format!("{}: {what}", path.display()));
         let (name, dtype, shape) = STYLE;
         let synthesiser = match container.metadata.get(POCKET) {
@@ -198,7 +203,7 @@ impl VoiceProfile {
     /// # Errors
     /// When the file is gone.
     pub fn original_sample(&self) -> Result<Vec<u8>> {
-        Container::open(&self.path)?.bytes(ORIGINAL)
+        Container::open(&self.path, &VOICE)?.bytes(ORIGINAL)
     }
 
     /// The clone saying the same words: an MP3 file's bytes.
@@ -206,7 +211,7 @@ impl VoiceProfile {
     /// # Errors
     /// When the file is gone.
     pub fn clone_sample(&self) -> Result<Vec<u8>> {
-        Container::open(&self.path)?.bytes(CLONE)
+        Container::open(&self.path, &VOICE)?.bytes(CLONE)
     }
 
     /// Writes it to a file of the user's, to carry it elsewhere.
@@ -376,7 +381,7 @@ impl Profiles {
         let Clips { clips } = view.artifact("read_clips", "clips")?.json()?;
         let original = view.artifact("encode_original", "sound")?.bytes()?;
         let clone = view.artifact("encode_clone", "sound")?.bytes()?;
-        let mut voice = Container::open(&view.artifact("clone_voice", "voice")?.path)?;
+        let mut voice = Container::open(&view.artifact("clone_voice", "voice")?.path, &VOICE)?;
         let record = Record {
             version: VERSION,
             name: name.to_owned(),
@@ -436,21 +441,12 @@ impl Profiles {
 
 /// Whether a profile may have that name.
 pub(crate) fn check_name(name: &str) -> Result<()> {
-    let wrong = |why: &str| Fault::new(format!("a voice cannot be called `{name}`: {why}")).about("as");
-    let spelled = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    match name {
-        _ if stock(name).is_some() => {
-            Err(wrong("that is a stock voice").help("choose another name; `%voices` lists those taken"))
-        }
-        "" => Err(wrong("a name needs a letter").help("write one, as in `me`")),
-        _ if !spelled || name.starts_with('-') => {
-            Err(wrong("a name is made of letters, digits, `-` and `_`").help("write one, as in `me`"))
-        }
-        _ if name.len() > LONGEST_NAME => {
-            Err(wrong(&format!("it is longer than {LONGEST_NAME} characters")).help("choose a shorter one"))
-        }
-        _ => Ok(()),
+    if stock(name).is_some() {
+        return Err(Fault::new(format!("a voice cannot be called `{name}`: that is a stock voice"))
+            .help("choose another name; `%voices` lists those taken")
+            .about("as"));
     }
+    VOICE.check_name(name)
 }
 
 #[cfg(test)]

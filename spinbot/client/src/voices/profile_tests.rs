@@ -1,8 +1,8 @@
 //! Profiles kept, carried away and taken in again; what is no profile; voices mixed of them.
 
 use super::super::VoiceExpression;
-use super::super::container::tests::raw;
 use super::*;
+use crate::container::tests::raw;
 use crate::event::ArtifactRef;
 use crate::{Digest, Input, JobState};
 use std::os::unix::fs::PermissionsExt;

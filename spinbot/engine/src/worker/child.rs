@@ -6,6 +6,7 @@
 use super::{FromWorker, Task, TaskOutput, ToWorker};
 use crate::catalogue::{Catalogue, Studio};
 use crate::lines::{Line, read_line};
+use crate::store::private_folder;
 use spinbot_studio::{Report, StepError, StepInput};
 use std::any::Any;
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -89,6 +90,7 @@ fn run(catalogue: &dyn Catalogue, task: Task, answers: &mut File, cancelled: &At
         number: task.number,
         cancelled,
         scratch: &task.scratch,
+        kept: &task.kept,
         files: 0,
         last: HashMap::new(),
         broken: None,
@@ -142,6 +144,7 @@ struct Speaker<'a> {
     /// The number of the task that was last asked to stop.
     cancelled: &'a AtomicU64,
     scratch: &'a Path,
+    kept: &'a Path,
     /// Files put into the scratch folder so far; the next one's name.
     files: u64,
     /// When progress was last said, by unit.
@@ -203,6 +206,16 @@ impl Report for Speaker<'_> {
 
     fn log(&mut self, line: &str) {
         self.say(&FromWorker::Log { line: line.to_owned() });
+    }
+
+    fn kept(&mut self) -> Option<PathBuf> {
+        match private_folder(self.kept) {
+            Ok(()) => Some(self.kept.to_owned()),
+            Err(e) => {
+                self.log(&format!("nothing can be kept: {e}"));
+                None
+            }
+        }
     }
 
     fn cancelled(&self) -> bool {

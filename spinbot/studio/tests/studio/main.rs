@@ -3,6 +3,7 @@
 
 mod articulation;
 mod chain;
+mod pictures;
 mod pocket;
 mod refusals;
 mod speech;

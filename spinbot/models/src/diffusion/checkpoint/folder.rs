@@ -21,8 +21,7 @@ pub(super) fn parts(folder: &Path, variant: Option<&str>) -> Result<BTreeMap<Str
     let index = read_json(&folder.join(INDEX))?;
     let mut parts = BTreeMap::new();
     for component in COMPONENTS {
-        // `[null, null]` is a component that the pipeline can have and this model has not.
-        if !index.get(component).and_then(|class| class.get(1)).is_some_and(Value::is_string) {
+        if !has(&index, component) {
             continue;
         }
         let place = folder.join(component);
@@ -39,6 +38,33 @@ pub(super) fn parts(folder: &Path, variant: Option<&str>) -> Result<BTreeMap<Str
         }
         false => Ok(parts),
     }
+}
+
+/// What is read of a folder, sorted: its index, each component's configuration and weights without a variant, the
+/// tokenizers and the noise schedule.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let path = folder.join(INDEX);
+    if !path.is_file() {
+        return Err(refuse(&folder.display().to_string(), format!("there is no {INDEX} in it")));
+    }
+    let index = read_json(&path)?;
+    let mut files = vec![path];
+    for component in COMPONENTS.into_iter().filter(|component| has(&index, component)) {
+        let place = folder.join(component);
+        files.push(place.join("config.json"));
+        files.extend(weights(&place, None)?);
+    }
+    for small in ["tokenizer", "tokenizer_2", "scheduler"] {
+        let entries = std::fs::read_dir(folder.join(small)).into_iter().flatten().flatten();
+        files.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether an index names that component; `[null, null]` is one that the pipeline can have and this model has not.
+fn has(index: &Value, component: &str) -> bool {
+    index.get(component).and_then(|class| class.get(1)).is_some_and(Value::is_string)
 }
 
 /// The weight files of a component's folder.
@@ -87,7 +113,7 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>> {
 
 /// The folder that a place in the Hugging Face cache means: of `models--org--name` the snapshot that `refs/main`
 /// names, or the only one. Any other folder is itself.
-pub(super) fn resolved(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn resolved(folder: &Path) -> Result<PathBuf> {
     let snapshots = folder.join("snapshots");
     if folder.join(INDEX).is_file() || !snapshots.is_dir() {
         return Ok(folder.to_owned());

@@ -12,9 +12,12 @@ mod single_file;
 mod tests;
 pub(crate) mod unet_names;
 
+pub(crate) use folder::{files, resolved};
 pub use listing::{Found, FoundKind, list};
 
 use super::scheduler::SchedulerConfig;
+use super::unet::UNetConfig;
+use super::vae::AutoencoderKlConfig;
 use crate::added;
 use crate::error::{ModelError, Result};
 use crate::tensor_file::TensorFile;
@@ -113,6 +116,24 @@ impl Checkpoint {
         self.parts.get("unet").and_then(|unet| Family::of(&unet.config))
     }
 
+    /// The side in pixels of the square pictures that it was made for, and what the sides of its pictures are
+    /// multiples of, for each halving of its networks: 512 and 64 for SD 1.5. Only configurations are read.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] when there is no UNet or autoencoder in it, or they are of a kind that is not built.
+    pub fn picture_size(&self) -> Result<(u32, u32)> {
+        let json = |component: &str| self.config(component).map(|config| config.to_string().into_bytes());
+        let unet = UNetConfig::from_json(&json("unet")?)?;
+        let vae = AutoencoderKlConfig::from_json(&json("vae")?)?;
+        let halved = |levels: usize| 1_usize << levels.saturating_sub(1).min(16);
+        let latent = halved(vae.block_out_channels.len());
+        // diffusers' own default: 64 latents.
+        let side = unet.sample_size.unwrap_or(64).saturating_mul(latent);
+        let multiple = latent * halved(unet.block_out_channels.len());
+        let sane = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX).clamp(8, 2048);
+        Ok((sane(side), sane(multiple)))
+    }
+
     /// The component's configuration in diffusers' words; of single files, as the shapes say it.
     ///
     /// # Errors
@@ -134,6 +155,14 @@ impl Checkpoint {
     /// The noise schedule that it was trained with.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler
+    }
+
+    /// Whether no negative prompt means zeros instead of the states of an empty one: as `model_index.json` says, else
+    /// true for SDXL.
+    pub fn force_zeros_for_empty_prompt(&self) -> bool {
+        let index = read_json(&self.path.join(folder::INDEX)).unwrap_or_default();
+        let said = index.get("force_zeros_for_empty_prompt").and_then(Value::as_bool);
+        said.unwrap_or(self.family() == Some(Family::Sdxl))
     }
 
     /// The folder called that, `tokenizer` or `tokenizer_2`, where the model is a folder and has it. Single files

@@ -7,10 +7,12 @@ mod metadata;
 mod names;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod write;
 
 pub use metadata::LoraMetadata;
-pub use write::{LoraFormat, write};
+pub use trigger::TriggerEmbedding;
+pub use write::{LoraFormat, bytes, write};
 
 use super::adapters::{Adapters, LowRank, Site, SiteKind};
 use super::checkpoint::unet_names::Numbering;
@@ -69,7 +71,7 @@ impl LoraFile {
         let alphas = metadata::peft_alphas(path, &tensors)?;
         let mut layers: BTreeMap<(&str, bool), BTreeMap<Leaf, &str>> = BTreeMap::new();
         let mut unknown = Vec::new();
-        for name in tensors.names() {
+        for name in tensors.names().filter(|name| !TriggerEmbedding::is_part(name)) {
             if let Some(method) = names::other_method(name) {
                 return Err(ModelError::Format {
                     path: path.to_owned(),
@@ -121,6 +123,14 @@ impl LoraFile {
     /// What it says of itself.
     pub fn metadata(&self) -> &LoraMetadata {
         &self.metadata
+    }
+
+    /// The word that it taught the text encoders, where it did: [`Pipeline::teach`](super::pipeline::Pipeline::teach).
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] when it is none.
+    pub fn trigger(&self) -> Result<Option<TriggerEmbedding>> {
+        TriggerEmbedding::read(&self.tensors)
     }
 
     /// Where it lies.

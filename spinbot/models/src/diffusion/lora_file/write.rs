@@ -1,6 +1,6 @@
 //! Writing a LoRA, whole or not at all, for diffusers or for everything that reads kohya's files.
 
-use super::{LoraMetadata, names::flattened};
+use super::{LoraMetadata, TriggerEmbedding, names::flattened};
 use crate::diffusion::adapters::{Adapters, LowRank, Site, SiteKind};
 use crate::error::{ModelError, Result};
 use crate::store::write_whole;
@@ -19,7 +19,8 @@ pub enum LoraFormat {
 }
 
 /// Writes the adapters of some components, given with their sites, as f32, f16 or bf16. Where a site carries several
-/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same.
+/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same. A trigger's embeddings go
+/// along.
 ///
 /// # Errors
 /// [`ModelError::Weights`] when there is nothing to write, [`ModelError::Io`] when the disk refuses it.
@@ -27,9 +28,24 @@ pub fn write(
     path: &Path,
     format: LoraFormat,
     components: &[(&[Site], &Adapters)],
+    trigger: Option<&TriggerEmbedding>,
     metadata: &LoraMetadata,
     dtype: DType,
 ) -> Result<()> {
+    write_whole(path, &bytes(format, components, trigger, metadata, dtype)?)
+}
+
+/// The same as bytes.
+///
+/// # Errors
+/// [`ModelError::Weights`] when there is nothing to write.
+pub fn bytes(
+    format: LoraFormat,
+    components: &[(&[Site], &Adapters)],
+    trigger: Option<&TriggerEmbedding>,
+    metadata: &LoraMetadata,
+    dtype: DType,
+) -> Result<Vec<u8>> {
     let second = |site: &Site| site.path.starts_with("text_encoder_2.");
     let two_encoders = metadata.base_model_version.as_deref().is_some_and(|base| base.starts_with("sdxl"))
         || components.iter().any(|(sites, _)| sites.iter().any(second));
@@ -47,8 +63,8 @@ pub fn write(
             reason: "it has no adapters to write".into(),
         });
     }
-    let bytes = serialize(tensors, &metadata.fields(), dtype)?;
-    write_whole(path, &bytes)
+    tensors.extend(trigger.into_iter().flat_map(TriggerEmbedding::named));
+    serialize(tensors, &metadata.fields(), dtype)
 }
 
 /// The pairs of a site as one.
@@ -121,7 +137,8 @@ fn serialize(
     for (name, tensor) in tensors {
         let from = data.len();
         let stored = tensor.to_dtype(dtype).and_then(|tensor| tensor.to_device(&Device::Cpu)?.contiguous());
-        data.extend_from_slice(&stored.map_err(ModelError::tensor("writing a LoRA"))?.data());
+        let stored = stored.map_err(ModelError::tensor("writing a LoRA"))?;
+        data.extend_from_slice(&View::data(&stored));
         header.insert(
             name,
             json!({ "dtype": kind, "shape": tensor.dims(), "data_offsets": [from, data.len()] }),

@@ -1,8 +1,9 @@
 //! From prompts to pictures: the parts of a Stable Diffusion model put together, as diffusers' pipelines do.
 //!
-//! No files: whoever loads the parts gives them here. No grids and no PNG: pictures are tensors or RGB bytes.
+//! No grids and no PNG: pictures are tensors or RGB bytes.
 
 mod draw;
+mod load;
 mod pictures;
 mod preview;
 mod request;
@@ -10,11 +11,13 @@ mod request;
 mod tests;
 
 pub use draw::Progress;
+pub use load::{AppliedLoras, Precision};
 pub use pictures::{Rgb8, from_rgb8, to_rgb8};
 pub use preview::LatentPreview;
 pub use request::{DrawRequest, Source, Subject};
 
 use super::adapters::Adapters;
+use super::lora_file::TriggerEmbedding;
 use super::scheduler::SchedulerConfig;
 use super::text::{HiddenState, TextEncoder, TextStates};
 use super::unet::{AddedCond, Conditioning, PerBlock, UNet2DCondition};
@@ -114,6 +117,27 @@ impl Pipeline {
         &mut self.encoders
     }
 
+    /// Lets a word stand for what a LoRA taught it; of several LoRAs, one after the other.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] when it was taught to other text encoders.
+    pub fn teach(&mut self, trigger: &TriggerEmbedding) -> Result<()> {
+        let fits = |encoder: &TextEncoder, vectors: &Tensor| {
+            vectors.dim(1).is_ok_and(|width| width == encoder.model.config().hidden_size)
+        };
+        let count = self.encoders.len();
+        if trigger.vectors.len() != count
+            || !self.encoders.iter().zip(&trigger.vectors).all(|(encoder, vectors)| fits(encoder, vectors))
+        {
+            let reason = format!("its word `{}` was taught to other text encoders", trigger.word);
+            return Err(ModelError::Weights { model: "LoRA".into(), reason });
+        }
+        for (encoder, vectors) in self.encoders.iter_mut().zip(&trigger.vectors) {
+            encoder.teach(&trigger.word, vectors)?;
+        }
+        Ok(())
+    }
+
     /// Its UNet.
     pub fn unet(&self) -> &UNet2DCondition {
         &self.unet
@@ -127,6 +151,10 @@ impl Pipeline {
     /// The noise that it was trained with, and the sampling method that it was published with.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler
+    }
+
+    pub(in crate::diffusion) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// What the edges of its pictures must be a multiple of, in pixels: 64 for SD 1.5.
@@ -212,7 +240,7 @@ impl Pipeline {
 }
 
 /// Rows of `x` by number, so that prompts that repeat are encoded once.
-fn rows(x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+pub(in crate::diffusion) fn rows(x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     Tensor::new(numbers, x.device())
         .and_then(|numbers| x.contiguous()?.index_select(&numbers, 0))
         .map_err(ModelError::tensor("taking text states"))

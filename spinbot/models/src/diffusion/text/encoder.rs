@@ -26,6 +26,28 @@ impl TextEncoder {
         TextEncoder { tokenizer, model, triggers: None }
     }
 
+    /// Lets a word stand for those embeddings, `[vectors, channels]`; where it has as many already, in their place.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when they have other channels or the word has another number of them.
+    pub fn teach(&mut self, word: &str, vectors: &Tensor) -> Result<()> {
+        let build = |encoder: &mut Self| -> candle_core::Result<Tensor> {
+            let count = vectors.dim(0)?;
+            let ids = encoder.tokenizer.add_trigger(word, count as u32);
+            let place = ids.start as usize - encoder.model.config().vocab_size;
+            if ids.len() != count {
+                candle_core::bail!("`{word}` has {} embeddings already", ids.len());
+            }
+            match &encoder.triggers {
+                None => Ok(vectors.clone()),
+                Some(known) if place == known.dim(0)? => Tensor::cat(&[known, vectors], 0),
+                Some(known) => known.slice_scatter(vectors, 0, place),
+            }
+        };
+        self.triggers = Some(build(self).map_err(ModelError::tensor("teaching a word"))?);
+        Ok(())
+    }
+
     /// How many chunks the longest of these prompts has.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub struct Checkpointed {
     pub gradients: GradStore,
     /// That of the text's hidden states, to continue from where the text's encoder is trained too.
     pub hidden: Tensor,
+    /// That of the pooled text of SDXL.
+    pub pooled: Option<Tensor>,
 }
 
 impl UNet2DCondition {
@@ -97,15 +99,23 @@ impl UNet2DCondition {
             grad = (grad + left)?;
         }
         // Only adapters before the first segment are left.
+        let mut conditioning = conditioning;
+        let pooled = conditioning.added.as_ref().map(|added| Var::from_tensor(&added.text_embeds.detach()));
+        let pooled = pooled.transpose()?;
+        if let (Some(added), Some(pooled)) = (&mut conditioning.added, &pooled) {
+            added.text_embeds = pooled.as_tensor().clone();
+        }
         let (state, given) = self.enter(latents, timesteps, &conditioning, adapters)?;
         let time = (given.time * given_grad[0].detach())?.sum_all()?;
         let first = (state.hidden * grad.detach())?.sum_all()?;
-        collect(&mut gradients, &(time + first)?.backward()?, adapters)?;
+        let part = (time + first)?.backward()?;
+        collect(&mut gradients, &part, adapters)?;
         let [_, text] = given_grad;
         Ok(Checkpointed {
             loss: value.detach(),
             gradients,
             hidden: text.to_dtype(conditioning.hidden.dtype())?,
+            pooled: pooled.and_then(|pooled| part.get(&pooled).cloned()),
         })
     }
 }

@@ -14,7 +14,7 @@ pub enum PerBlock {
 }
 
 impl PerBlock {
-    pub(super) fn at(&self, block: usize) -> usize {
+    pub(in crate::diffusion) fn at(&self, block: usize) -> usize {
         match self {
             PerBlock::All(value) => *value,
             PerBlock::Each(values) => values[block],

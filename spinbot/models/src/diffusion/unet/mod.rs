@@ -69,6 +69,11 @@ impl UNet2DCondition {
         &self.config
     }
 
+    /// The type of its weights.
+    pub(in crate::diffusion) fn dtype(&self) -> candle_core::DType {
+        self.weights.0
+    }
+
     /// Its layers that can carry adapters, in the order of loading.
     pub fn sites(&self) -> &[Site] {
         &self.sites

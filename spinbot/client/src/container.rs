@@ -1,7 +1,7 @@
 //! Safetensors files (huggingface/safetensors, format of 0.3 and later): eight bytes of length, a JSON header, the
 //! tensors' bytes. Read without trust, and written whole or not at all.
 //!
-//! What the tensors mean is not known here.
+//! What the tensors mean is not known here; what a file is called in messages, and how large it may be, comes with [`Noun`].
 
 use crate::{Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -13,30 +13,66 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Largest header taken, in bytes.
-const LARGEST_HEADER: u64 = 1 << 20;
-/// Largest file taken, in bytes.
-const LARGEST_FILE: u64 = 64 << 20;
+/// Longest name of something kept, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// What a file is meant to be.
+#[derive(Debug)]
+pub(crate) struct Noun {
+    /// `voice`.
+    pub(crate) name: &'static str,
+    /// Where such files come from, as the end of a help line.
+    pub(crate) origin: &'static str,
+    /// Largest header taken, in bytes.
+    pub(crate) largest_header: u64,
+    /// Largest file taken, in bytes.
+    pub(crate) largest_file: u64,
+}
+
+impl Noun {
+    /// Whether something may be kept under that name.
+    ///
+    /// # Errors
+    /// It has no letters, other characters than a file's name should have, or too many of them.
+    pub(crate) fn check_name(&self, name: &str) -> Result<()> {
+        let wrong =
+            |why: &str| Fault::new(format!("a {} cannot be called `{name}`: {why}", self.name)).about("as");
+        let spelled = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        match name {
+            "" => Err(wrong("a name needs a letter").help("write one, as in `me`")),
+            _ if !spelled || name.starts_with('-') => {
+                Err(wrong("a name is made of letters, digits, `-` and `_`").help("write one, as in `me`"))
+            }
+            _ if name.len() > LONGEST_NAME => {
+                Err(wrong(&format!("it is longer than {LONGEST_NAME} characters"))
+                    .help("choose a shorter one"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Key of the header under which texts lie.
 const METADATA: &str = "__metadata__";
 
 /// What a header says of one tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tensor {
+pub(crate) struct Tensor {
     /// Type of its elements, as the format spells it: `F32`.
-    pub(super) dtype: String,
-    pub(super) shape: Vec<u64>,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<u64>,
     /// First byte and one past the last, in the bytes behind the header.
     data_offsets: (u64, u64),
 }
 
 /// A file whose header was read and found to fit the file.
 #[derive(Debug)]
-pub(super) struct Container {
+pub(crate) struct Container {
+    noun: &'static Noun,
     path: PathBuf,
     file: File,
     /// Texts by name.
-    pub(super) metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, Tensor>,
     /// Where the tensors' bytes begin.
     start: u64,
@@ -44,7 +80,7 @@ pub(super) struct Container {
 
 impl Container {
     /// Opens a file and reads its header.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, noun: &'static Noun) -> Result<Self> {
         let wrong = |what: String| Fault::new(format!("{}: {what}", path.display()));
         let mut file = File::open(path).map_err(|e| wrong(e.to_string()))?;
         let found = file.metadata().map_err(|e| wrong(e.to_string()))?;
@@ -52,48 +88,53 @@ impl Container {
             return Err(wrong("this is not a file".into()));
         }
         let size = found.len();
-        if size > LARGEST_FILE {
-            let most = LARGEST_FILE >> 20;
-            return Err(wrong(format!("{} MB is too large for a voice, the most is {most} MB", size >> 20)));
+        let Noun { name, origin, largest_header, largest_file } = noun;
+        if size > *largest_file {
+            let most = largest_file >> 20;
+            return Err(wrong(format!("{} MB is too large for a {name}, the most is {most} MB", size >> 20)));
         }
-        let no_voice = |why: &str| {
-            wrong(format!("this is not a voice: {why}")).help(
-            "a voice is a .safetensors file that `%clone_voice` made or `%voices NAME --export FILE` wrote",
-        )
+        let none = |why: &str| {
+            wrong(format!("this is not a {name}: {why}"))
+                .help(format!("a {name} is a .safetensors file that {origin}"))
         };
         let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| no_voice("it ends before its header"))?;
+        file.read_exact(&mut length).map_err(|_| none("it ends before its header"))?;
         let length = u64::from_le_bytes(length);
-        if length > LARGEST_HEADER || length > size - 8 {
-            return Err(no_voice("its header is longer than it may be"));
+        if length > *largest_header || length > size - 8 {
+            return Err(none("its header is longer than it may be"));
         }
-        // At most LARGEST_HEADER.
+        // At most the largest header taken.
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).map_err(|e| wrong(e.to_string()))?;
         let mut header: BTreeMap<String, Value> =
-            serde_json::from_slice(&header).map_err(|e| no_voice(&format!("its header is no JSON: {e}")))?;
+            serde_json::from_slice(&header).map_err(|e| none(&format!("its header is no JSON: {e}")))?;
         let metadata = match header.remove(METADATA) {
             None => BTreeMap::new(),
             Some(texts) => {
-                serde_json::from_value(texts).map_err(|_| no_voice("its metadata are not all texts"))?
+                serde_json::from_value(texts).map_err(|_| none("its metadata are not all texts"))?
             }
         };
         let mut tensors = BTreeMap::new();
         for (name, value) in header {
             let tensor: Tensor = serde_json::from_value(value)
-                .map_err(|e| no_voice(&format!("what it says of `{name}` makes no sense: {e}")))?;
+                .map_err(|e| none(&format!("what it says of `{name}` makes no sense: {e}")))?;
             tensors.insert(name, tensor);
         }
-        check_layout(&tensors, size - 8 - length).map_err(|why| no_voice(&why))?;
-        Ok(Container { path: path.to_owned(), file, metadata, tensors, start: 8 + length })
+        check_layout(&tensors, size - 8 - length).map_err(|why| none(&why))?;
+        Ok(Container { noun, path: path.to_owned(), file, metadata, tensors, start: 8 + length })
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Option<&Tensor> {
+    pub(crate) fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
+    /// The names of its tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// The bytes of one tensor.
-    pub(super) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
         let missing = || Fault::new(format!("{}: it has no `{name}`", self.path.display()));
         let (from, to) = self.tensors.get(name).ok_or_else(missing)?.data_offsets;
         self.read(from..to)
@@ -113,7 +154,7 @@ impl Container {
 
     /// Writes a copy to `path` with other texts, and with bytes added as `U8` tensors, in place of those of the
     /// same names.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         path: &Path,
         metadata: &BTreeMap<String, String>,
@@ -146,11 +187,12 @@ impl Container {
             .map_err(|e| Fault::new(format!("{}: the header cannot be written: {e}", path.display())))?;
         header.resize(header.len().next_multiple_of(8), b' ');
         let size = (8 + header.len() + data.len()) as u64;
-        if header.len() as u64 > LARGEST_HEADER || size > LARGEST_FILE {
+        if header.len() as u64 > self.noun.largest_header || size > self.noun.largest_file {
             return Err(Fault::new(format!(
-                "{}: {} MB is too large for a voice",
+                "{}: {} MB is too large for a {}",
                 path.display(),
-                size >> 20
+                size >> 20,
+                self.noun.name
             )));
         }
         write_whole(path, &[&(header.len() as u64).to_le_bytes(), &header, &data])
@@ -200,8 +242,9 @@ fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::voices::VOICE;
 
     /// A file of that header and as many bytes.
     pub(crate) fn raw(header: &str, data: &[u8]) -> Vec<u8> {
@@ -210,7 +253,7 @@ pub(super) mod tests {
 
     #[test]
     fn hostile_files_are_refused_with_a_sentence() {
-        let folder = crate::voices::profile::tests::folder();
+        let folder = crate::voices::test_folder();
         let path = folder.join("a.safetensors");
         let tensor = |shape: &str, from: u64, to: u64| {
             format!("{{\"t\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}}}")
@@ -236,12 +279,12 @@ pub(super) mod tests {
             (raw(two, &[0; 6]), "overlap or leave gaps"),
         ] {
             fs::write(&path, bytes).unwrap();
-            let fault = Container::open(&path).unwrap_err();
+            let fault = Container::open(&path, &VOICE).unwrap_err();
             assert!(fault.message.contains(expected), "{} is not {expected}", fault.message);
         }
-        File::create(&path).unwrap().set_len(LARGEST_FILE + 1).unwrap();
-        assert!(Container::open(&path).unwrap_err().message.contains("too large for a voice"));
-        assert!(Container::open(&folder).unwrap_err().message.contains("not a file"));
+        File::create(&path).unwrap().set_len(VOICE.largest_file + 1).unwrap();
+        assert!(Container::open(&path, &VOICE).unwrap_err().message.contains("too large for a voice"));
+        assert!(Container::open(&folder, &VOICE).unwrap_err().message.contains("not a file"));
         fs::remove_dir_all(folder).unwrap();
     }
 }

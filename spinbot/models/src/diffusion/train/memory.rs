@@ -1,0 +1,93 @@
+//! What training takes, told from shapes before anything is allocated for it.
+
+use super::TrainConfig;
+use crate::diffusion::pipeline::Pipeline;
+use crate::diffusion::unet::UNetConfig;
+use candle_core::DType;
+
+/// Bytes that training takes at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// The networks.
+    pub weights: u64,
+    /// What is trained: f32 weights, gradients, two moments, and means.
+    pub trained: u64,
+    /// What is kept of a pass forward, and the largest segment on its way back.
+    pub activations: u64,
+}
+
+/// Tensors of a residual block's width that stay until its backward: two norms, two activations, two convolutions, the
+/// shortcut and the sum.
+const RESNET: usize = 8;
+/// Tensors of a transformer block's width: three norms, twice q, k, v, heads and out, the residuals, and the gate of the
+/// feed-forward with its four widths three times.
+const TRANSFORMER: usize = 30;
+
+impl MemoryEstimate {
+    /// In bytes.
+    pub fn total(&self) -> u64 {
+        self.weights + self.trained + self.activations
+    }
+
+    pub(super) fn of(
+        pipeline: &Pipeline,
+        config: &TrainConfig,
+        parameters: usize,
+        latents: (usize, usize),
+    ) -> Self {
+        let (dtype, unet) = (pipeline.unet().dtype(), pipeline.unet());
+        let layers = |sites: &[crate::diffusion::Site]| -> u64 {
+            sites.iter().map(|site| (site.down_shape(1).iter().product::<usize>() * site.outputs) as u64).sum()
+        };
+        let text: u64 = (pipeline.encoders().iter())
+            .map(|encoder| {
+                let config = encoder.model.config();
+                let table = (config.vocab_size + config.max_position_embeddings) * config.hidden_size;
+                layers(encoder.model.sites()) + table as u64
+            })
+            .sum();
+        let bytes = |dtype: DType| dtype.size_in_bytes() as u64;
+        let weights = (layers(unet.sites()) + text) * bytes(dtype);
+        let copies = if config.ema.is_some() { 5 } else { 4 };
+        MemoryEstimate {
+            weights,
+            trained: parameters as u64 * 4 * copies,
+            activations: activations(unet.config(), latents, config, bytes(dtype)) * config.batch as u64,
+        }
+    }
+}
+
+/// Of one picture: with checkpointing what goes between segments and the largest of them, else all.
+fn activations(unet: &UNetConfig, (h, w): (usize, usize), config: &TrainConfig, bytes: u64) -> u64 {
+    let channels = &unet.block_out_channels;
+    let (mut between, mut all, mut largest) = (0_u64, 0_u64, 0_u64);
+    let mut segment = |level: usize, attends: bool| {
+        let tokens = (h >> level) * (w >> level);
+        let plane = (tokens * channels[level]) as u64 * bytes;
+        let mut inside = plane * RESNET as u64;
+        if attends {
+            let blocks = unet.transformer_layers_per_block.at(level) as u64;
+            // Scores and their softmax of self-attention; those with the text are small beside them.
+            let scores = 2 * (unet.attention_head_dim.at(level) * tokens * tokens) as u64 * bytes;
+            inside += blocks * (plane * TRANSFORMER as u64 + scores);
+        }
+        between += plane;
+        all += inside;
+        largest = largest.max(inside);
+    };
+    let last = channels.len() - 1;
+    for (level, kind) in unet.down_block_types.iter().enumerate() {
+        for _ in 0..unet.layers_per_block.at(level) {
+            segment(level, kind == "CrossAttnDownBlock2D");
+        }
+    }
+    segment(last, true);
+    segment(last, false);
+    for (place, kind) in unet.up_block_types.iter().enumerate() {
+        for _ in 0..=unet.layers_per_block.at(last - place) {
+            segment(last - place, kind == "CrossAttnUpBlock2D");
+        }
+    }
+    // Forward keeps each segment's input, and a skip is one of them; backward holds a segment and its gradients.
+    if config.gradient_checkpointing { between + 2 * largest } else { all + 2 * largest }
+}

@@ -1,0 +1,482 @@
+//! The loop's body: a batch, its loss, a step.
+
+use super::config::TrainConfig;
+use super::dataset::{Dataset, Example, Item};
+use super::random::{Purpose, normal, random, timesteps};
+use super::variables::Variables;
+use super::{loss, memory::MemoryEstimate};
+use crate::diffusion::lora_file::{self, LoraFormat, LoraMetadata, TriggerEmbedding};
+use crate::diffusion::pipeline::{DrawRequest, Pipeline, PipelineAdapters, Rgb8, Subject, rows, to_rgb8};
+use crate::diffusion::scheduler::NoiseSchedule;
+use crate::diffusion::text::TextStates;
+use crate::diffusion::unet::Conditioning;
+use crate::error::{ModelError, Result};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
+use rand::Rng;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Noise levels at which a picture is measured.
+const LEVELS: usize = 4;
+/// In how many steps the model draws its own pictures.
+const PRIOR_STEPS: usize = 20;
+
+/// What a batch's pictures are said to show.
+#[derive(Debug, Clone)]
+pub enum Text {
+    /// In words.
+    Captions(Vec<String>),
+    /// In states.
+    Given(Conditioning),
+}
+
+/// Pictures of one size with their noise.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Clean latents, `[b, c, h, w]`.
+    pub latents: Tensor,
+    /// Noise of their shape.
+    pub noise: Tensor,
+    /// One a picture.
+    pub timesteps: Vec<usize>,
+    /// One a picture.
+    pub text: Text,
+}
+
+/// A model that is taught.
+pub struct Trainer {
+    pub(super) pipeline: Pipeline,
+    pub(super) config: TrainConfig,
+    noise: NoiseSchedule,
+    pub(super) dataset: Dataset,
+    pub(super) variables: Variables,
+    /// States of captions by caption, where training does not change them.
+    texts: HashMap<String, TextStates>,
+    /// Passes of the text encoders for the longest caption.
+    chunks: usize,
+    pub(super) losses: Vec<f32>,
+    pub(super) validation: Vec<(usize, f32)>,
+    pub(super) seconds: f64,
+}
+
+impl Trainer {
+    /// Encodes the pictures and makes what is to be trained.
+    ///
+    /// # Errors
+    /// [`ModelError::Training`] when the configuration or the pictures cannot be trained with, [`ModelError::Drawing`]
+    /// for a picture of a size that the model does not take, [`ModelError::Prompt`] for a caption that is too long.
+    pub fn new(mut pipeline: Pipeline, examples: &[Example], config: TrainConfig) -> Result<Trainer> {
+        config.check()?;
+        let dataset = Dataset::encode(&pipeline, examples)?;
+        let noise = NoiseSchedule::new(pipeline.scheduler())?;
+        let variables = Variables::new(&mut pipeline, &config)?;
+        let captions: Vec<&str> = dataset.captions().collect();
+        let chunks = pipeline.chunks(&captions)?;
+        let mut trainer = Trainer {
+            pipeline,
+            config,
+            noise,
+            dataset,
+            variables,
+            texts: HashMap::new(),
+            chunks,
+            losses: Vec::new(),
+            validation: Vec::new(),
+            seconds: 0.0,
+        };
+        trainer.keep_texts()?;
+        Ok(trainer)
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// Whether all steps are done.
+    pub fn finished(&self) -> bool {
+        self.steps_done() >= self.config.steps
+    }
+
+    /// The loss of each step.
+    pub fn losses(&self) -> &[f32] {
+        &self.losses
+    }
+
+    /// Step and loss of each [`Trainer::validate`].
+    pub fn validation(&self) -> &[(usize, f32)] {
+        &self.validation
+    }
+
+    /// Whether [`Trainer::validate`] measures on pictures that are held out.
+    pub fn holds_out(&self) -> bool {
+        self.dataset.held_out
+    }
+
+    /// Seconds of all steps, those before a restart too.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// How many numbers are trained.
+    pub fn parameters(&self) -> usize {
+        self.variables.count()
+    }
+
+    /// The model.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// How it is taught.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// What is trained, by name; for tests and for who knows what he does.
+    pub fn variables(&self) -> impl Iterator<Item = &(String, candle_core::Var)> {
+        self.variables.all()
+    }
+
+    /// What training takes at most, in bytes.
+    pub fn memory(&self) -> MemoryEstimate {
+        let largest = self.dataset.buckets.keys().max_by_key(|(h, w)| h * w).copied().unwrap_or((0, 0));
+        MemoryEstimate::of(&self.pipeline, &self.config, self.parameters(), largest)
+    }
+
+    /// Whether pictures of the model's own are wanted and not there.
+    pub fn wants_prior(&self) -> bool {
+        let there = self.dataset.buckets.values().any(|bucket| !bucket.prior.is_empty());
+        self.config.prior_share > 0.0 && self.config.prior_pictures > 0 && !there && self.steps_done() == 0
+    }
+
+    /// Lets the model draw pictures of its own, of the captions with the class in the trigger's place, before it is
+    /// taught. Gives false if `on_picture`, told how many of how many there are, breaks off.
+    ///
+    /// # Errors
+    /// As [`Pipeline::draw`].
+    pub fn draw_prior(
+        &mut self,
+        on_picture: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<bool> {
+        let (wanted, learned) = (self.config.prior_pictures, self.dataset.learned());
+        let (factor, mut done) = (self.pipeline.vae().factor(), 0);
+        let mut drawn = HashMap::new();
+        for (&(h, w), bucket) in &self.dataset.buckets {
+            let own = (wanted * bucket.learned.len()).div_ceil(learned);
+            let captions: Vec<&str> =
+                bucket.learned.iter().map(|item| item.caption.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
+            let mut items = Vec::new();
+            while items.len() < own {
+                let some = items.len()..own.min(items.len() + self.config.batch);
+                let prompts: Vec<String> =
+                    some.clone().map(|n| self.of_class(captions[n % captions.len()])).collect();
+                let subjects = some.zip(&prompts).map(|(n, prompt)| Subject::new(prompt, n as u64)).collect();
+                let mut request = DrawRequest::new(subjects, h * factor, w * factor);
+                (request.steps, request.guidance_scale) = (PRIOR_STEPS, self.config.guidance);
+                // The last step's clean latents are what is learned from: they need no decoding.
+                let mut latents = None;
+                let mut broken = false;
+                self.pipeline.draw(&request, &PipelineAdapters::default(), &mut |progress| {
+                    if progress.step == progress.steps {
+                        latents = Some(progress.latents().detach());
+                    }
+                    broken = on_picture(done, wanted).is_break();
+                    if broken || latents.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })?;
+                if broken {
+                    return Ok(false);
+                }
+                let Some(latents) = latents else { break };
+                for (n, prompt) in prompts.into_iter().enumerate() {
+                    let latents = latents.narrow(0, n, 1).and_then(|one| one.contiguous());
+                    let latents = latents.map_err(ModelError::tensor("keeping a picture"))?;
+                    items.push(Item { latents, caption: prompt });
+                    done += 1;
+                }
+            }
+            drawn.insert((h, w), items);
+        }
+        for (size, items) in drawn {
+            self.dataset.buckets.entry(size).or_default().prior = items;
+        }
+        self.keep_texts()?;
+        Ok(true)
+    }
+
+    /// A caption with the class in the trigger's place.
+    pub fn of_class(&self, caption: &str) -> String {
+        let (trigger, class) = (&self.config.trigger, self.config.class.trim());
+        if trigger.is_empty() {
+            return caption.to_owned();
+        }
+        let bare = ["a ", "an "].iter().find_map(|article| class.strip_prefix(article)).unwrap_or(class);
+        caption.replace(&format!("a {trigger}"), &format!("a {bare}")).replace(trigger, class)
+    }
+
+    /// Computes captions' states once, where training does not change them.
+    pub(super) fn keep_texts(&mut self) -> Result<()> {
+        if self.variables.reach_text() {
+            return Ok(());
+        }
+        let captions: BTreeSet<&str> = self.dataset.captions().collect();
+        for caption in captions {
+            if !self.texts.contains_key(caption) {
+                let states = self.pipeline.encode_prompts(&[caption], self.chunks, 0, &PipelineAdapters::default());
+                self.texts.insert(caption.to_owned(), states?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch of that number, counted from the beginning of training.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when the device fails.
+    pub fn batch(&self, number: u64) -> Result<Batch> {
+        let items = self.dataset.batch(&self.config, number);
+        let place = |purpose| random(self.config.seed, purpose, number);
+        let latents: Vec<&Tensor> = items.iter().map(|item| &item.latents).collect();
+        let latents = Tensor::cat(&latents, 0).map_err(ModelError::tensor("joining latents"))?;
+        let mut noise = normal(place(Purpose::Noise), latents.dims(), latents.device())?;
+        if self.config.noise_offset != 0.0 {
+            let (b, c, _, _) = latents.dims4().map_err(ModelError::tensor("joining latents"))?;
+            let offset = normal(place(Purpose::Offset), &[b, c, 1, 1], latents.device())?;
+            noise = (offset * self.config.noise_offset)
+                .and_then(|offset| noise.broadcast_add(&offset))
+                .map_err(ModelError::tensor("drawing noise"))?;
+        }
+        let schedule = self.noise.alphas_cumprod().len();
+        let timesteps = timesteps(place(Purpose::Timesteps), items.len(), schedule);
+        let text = Text::Captions(items.into_iter().map(|item| item.caption).collect());
+        Ok(Batch { latents, noise, timesteps, text })
+    }
+
+    /// One step on the batches that are due; gives its loss.
+    ///
+    /// # Errors
+    /// As [`Trainer::learn`].
+    pub fn step(&mut self) -> Result<f32> {
+        let (count, done) = (self.config.accumulate as u64, self.steps_done() as u64);
+        let batches = (done * count..(done + 1) * count).map(|number| self.batch(number));
+        self.learn(&batches.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// One step on those batches; gives its loss.
+    ///
+    /// # Errors
+    /// [`ModelError::Training`] when the loss or a gradient is no number any more: nothing has moved then.
+    /// [`ModelError::Tensor`] when the device fails.
+    pub fn learn(&mut self, batches: &[Batch]) -> Result<f32> {
+        let started = Instant::now();
+        let (step, count) = (self.steps_done(), batches.len().max(1));
+        let (mut sum, mut total): (Option<GradStore>, f32) = (None, 0.0);
+        for (n, batch) in batches.iter().enumerate() {
+            if self.config.dropout > 0.0 {
+                let place = (step * count + n) as u64;
+                let seed = random(self.config.seed, Purpose::Dropout, place).random();
+                self.variables.set_dropout(self.config.dropout, seed);
+            }
+            let (value, gradients) = self.gradients(batch, 1.0 / count as f64)?;
+            total += value;
+            match &mut sum {
+                Some(sum) => self.variables.add(sum, &gradients).map_err(ModelError::tensor("adding gradients"))?,
+                None => sum = Some(gradients),
+            }
+        }
+        let value = total / count as f32;
+        let Some(mut gradients) = sum else { return Ok(value) };
+        let doing = "looking at gradients";
+        let norm = self.variables.norm(&gradients).map_err(ModelError::tensor(doing))? / self.config.loss_scale;
+        if !value.is_finite() || !norm.is_finite() {
+            let what = if value.is_finite() { "a gradient" } else { "the loss" };
+            return Err(ModelError::Training {
+                reason: format!("{what} is no number any more at step {}", step + 1),
+                advice: "lower the learning rate, or compute in f32; what was learned until the last checkpoint is kept"
+                    .into(),
+            });
+        }
+        let clip = self.config.clip_norm.map_or(1.0, |most| (most / (norm + 1e-6)).min(1.0));
+        let factor = clip / self.config.loss_scale;
+        if factor != 1.0 {
+            self.variables.scale(&mut gradients, factor).map_err(ModelError::tensor(doing))?;
+        }
+        self.variables.step(&gradients, self.config.rate(step), self.config.ema)?;
+        self.losses.push(value);
+        self.seconds += started.elapsed().as_secs_f64();
+        Ok(value)
+    }
+
+    /// A batch's loss, and its gradients times `share` and the loss scale.
+    fn gradients(&self, batch: &Batch, share: f64) -> Result<(f32, GradStore)> {
+        let Batch { latents, noise, timesteps, text } = batch;
+        let weights = loss::weights(&self.config, &self.noise, timesteps)?;
+        let noisy = self.noise.add_noise(latents, noise, timesteps)?;
+        let target = self.noise.target(latents, noise, timesteps)?;
+        let conditioning = self.condition(text, latents, &self.variables.adapters)?;
+        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
+        let (unet, adapters) = (self.pipeline.unet(), &self.variables.adapters.unet);
+        let scale = share * self.config.loss_scale;
+        let doing = "computing gradients";
+        let scalar = |loss: &Tensor| loss.to_scalar::<f32>().map_err(ModelError::tensor(doing));
+        if !self.config.gradient_checkpointing {
+            let prediction = unet.forward(&noisy, &times, &conditioning, adapters)?;
+            let loss = loss::weighted(&prediction, &target, &weights).map_err(ModelError::tensor(doing))?;
+            let gradients = (&loss * scale).and_then(|loss| loss.backward()).map_err(ModelError::tensor(doing))?;
+            return Ok((scalar(&loss)?, gradients));
+        }
+        let mut value = None;
+        let mut parts = unet.backward_checkpointed(&noisy, &times, &conditioning, adapters, |prediction| {
+            let loss = loss::weighted(prediction, &target, &weights)?;
+            value = Some(loss.detach());
+            loss * scale
+        })?;
+        if self.variables.reach_text() {
+            let through_text = || -> candle_core::Result<GradStore> {
+                let mut whole = (&conditioning.hidden * parts.hidden.detach())?.sum_all()?.to_dtype(DType::F32)?;
+                if let (Some(added), Some(pooled)) = (&conditioning.added, &parts.pooled) {
+                    let part = (&added.text_embeds * pooled.detach())?.sum_all()?;
+                    whole = (whole + part.to_dtype(DType::F32)?)?;
+                }
+                whole.backward()
+            };
+            let text = through_text().map_err(ModelError::tensor(doing))?;
+            self.variables.add(&mut parts.gradients, &text).map_err(ModelError::tensor(doing))?;
+        }
+        let value = value.map_or(Ok(f32::NAN), |value| scalar(&value))?;
+        Ok((value, parts.gradients))
+    }
+
+    /// What the UNet is told of a batch.
+    fn condition(&self, text: &Text, latents: &Tensor, adapters: &PipelineAdapters) -> Result<Conditioning> {
+        let captions = match text {
+            Text::Given(conditioning) => return Ok(conditioning.clone()),
+            Text::Captions(captions) => captions,
+        };
+        let distinct: Vec<&str> =
+            captions.iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
+        let row = |caption: &String| distinct.iter().position(|one| one == caption).unwrap_or(0) as u32;
+        let places: Vec<u32> = captions.iter().map(row).collect();
+        let states = match self.variables.reach_text() {
+            true => self.pipeline.encode_prompts(&distinct, self.chunks, 0, adapters)?,
+            false => self.kept(&distinct)?,
+        };
+        let hidden = rows(&states.hidden, &places)?;
+        let pooled = states.pooled.as_ref().map(|pooled| rows(pooled, &places)).transpose()?;
+        let (_, _, h, w) = latents.dims4().map_err(ModelError::tensor("reading latents"))?;
+        let factor = self.pipeline.vae().factor();
+        self.pipeline.conditioning(TextStates { hidden, pooled }, h * factor, w * factor)
+    }
+
+    fn kept(&self, captions: &[&str]) -> Result<TextStates> {
+        let known: Vec<&TextStates> = captions.iter().filter_map(|caption| self.texts.get(*caption)).collect();
+        let join = || -> candle_core::Result<TextStates> {
+            let hidden: Vec<&Tensor> = known.iter().map(|states| &states.hidden).collect();
+            let pooled: Vec<&Tensor> = known.iter().filter_map(|states| states.pooled.as_ref()).collect();
+            let pooled = if pooled.is_empty() { None } else { Some(Tensor::cat(&pooled, 0)?) };
+            Ok(TextStates { hidden: Tensor::cat(&hidden, 0)?, pooled })
+        };
+        join().map_err(ModelError::tensor("taking text states"))
+    }
+
+    /// The loss on the pictures that are measured, at the same noise each time; it is noted with the steps done.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when the device fails.
+    pub fn validate(&mut self) -> Result<f32> {
+        let mut total = 0.0;
+        let measured = self.dataset.measured.clone();
+        for (n, item) in measured.iter().enumerate() {
+            let batch = self.measuring(item, n as u64)?;
+            total += self.with_learned(|trainer, adapters| trainer.measure(&batch, adapters))?;
+        }
+        let value = total / measured.len().max(1) as f32;
+        let step = self.steps_done();
+        if self.validation.last().is_none_or(|(last, _)| *last < step) {
+            self.validation.push((step, value));
+        }
+        Ok(value)
+    }
+
+    /// One picture at several noise levels.
+    fn measuring(&self, item: &Item, number: u64) -> Result<Batch> {
+        let shape: Vec<usize> = [LEVELS].iter().chain(&item.latents.dims()[1..]).copied().collect();
+        let noise = normal(random(self.config.seed, Purpose::Validation, number), &shape, item.latents.device())?;
+        let latents = item.latents.repeat((LEVELS, 1, 1, 1)).map_err(ModelError::tensor("joining latents"))?;
+        let schedule = self.noise.alphas_cumprod().len();
+        let timesteps = (0..LEVELS).map(|n| (2 * n + 1) * schedule / (2 * LEVELS)).collect();
+        Ok(Batch { latents, noise, timesteps, text: Text::Captions(vec![item.caption.clone(); LEVELS]) })
+    }
+
+    fn measure(&self, batch: &Batch, adapters: &PipelineAdapters) -> Result<f32> {
+        let Batch { latents, noise, timesteps, text } = batch;
+        let noisy = self.noise.add_noise(latents, noise, timesteps)?;
+        let target = self.noise.target(latents, noise, timesteps)?;
+        let conditioning = self.condition(text, latents, adapters)?;
+        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
+        let prediction = self.pipeline.unet().forward(&noisy, &times, &conditioning, &adapters.unet)?;
+        let loss = loss::weighted(&prediction, &target, &vec![1.0; timesteps.len()]);
+        loss.and_then(|loss| loss.to_scalar()).map_err(ModelError::tensor("measuring"))
+    }
+
+    /// Runs something with what was learned in place of what is being trained.
+    fn with_learned<T>(&mut self, run: impl FnOnce(&Trainer, &PipelineAdapters) -> Result<T>) -> Result<T> {
+        let (adapters, triggers) = self.variables.learned();
+        for (encoder, vectors) in self.pipeline.encoders_mut().iter_mut().zip(triggers) {
+            encoder.triggers = Some(vectors);
+        }
+        let result = run(self, &adapters);
+        for (encoder, var) in self.pipeline.encoders_mut().iter_mut().zip(&self.variables.triggers) {
+            encoder.triggers = Some(var.as_tensor().clone());
+        }
+        result
+    }
+
+    /// Draws the request's pictures with what was learned so far, or nothing if `on_step` breaks off.
+    ///
+    /// # Errors
+    /// As [`Pipeline::draw`].
+    pub fn draw(
+        &mut self,
+        request: &DrawRequest,
+        on_step: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Rgb8>>> {
+        self.with_learned(|trainer, adapters| {
+            let drawn = trainer.pipeline.draw(request, adapters, &mut |_| on_step())?;
+            drawn.as_ref().map(to_rgb8).transpose()
+        })
+    }
+
+    /// The file of what was learned, as f16, with the trigger's embeddings. What the training itself knows is added to
+    /// the metadata.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when the device fails.
+    pub fn lora(&self, format: LoraFormat, metadata: LoraMetadata) -> Result<Vec<u8>> {
+        let (adapters, vectors) = self.variables.learned();
+        let mut components = vec![(self.pipeline.unet().sites(), &adapters.unet)];
+        let text = [&adapters.text_encoder, &adapters.text_encoder_2];
+        components.extend(self.pipeline.encoders().iter().map(|encoder| encoder.model.sites()).zip(text));
+        let trigger = TriggerEmbedding { word: self.config.trigger.to_lowercase(), vectors };
+        let taught = (!trigger.vectors.is_empty()).then_some(&trigger);
+        let mut metadata = LoraMetadata {
+            network_dim: Some(self.config.rank),
+            network_alpha: Some(self.config.alpha),
+            learning_rate: Some(self.config.lr),
+            steps: Some(self.steps_done()),
+            num_train_images: Some(self.dataset.learned()),
+            seed: Some(self.config.seed),
+            trigger: Some(self.config.trigger.clone()).filter(|trigger| !trigger.is_empty()),
+            ..metadata
+        };
+        let tags = metadata.tag_frequency.entry("pictures".into()).or_default();
+        for item in self.dataset.buckets.values().flat_map(|bucket| &bucket.learned) {
+            for tag in item.caption.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+                *tags.entry(tag.to_owned()).or_default() += 1;
+            }
+        }
+        lora_file::bytes(format, &components, taught, &metadata, DType::F16)
+    }
+}

@@ -1,0 +1,128 @@
+//! What `train_lora` reads and shows: pictures out of their file, and grids that grow.
+
+use crate::step::{StepInput, media_fault};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use spinbot::Fault;
+use spinbot::pictures::PicturesRead;
+use spinbot_media::grid::Grid;
+use spinbot_media::{RgbImage, picture};
+use spinbot_models::diffusion::pipeline::Rgb8;
+use spinbot_models::diffusion::train::Example;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Side of a grid's cell in pixels, and of all columns together.
+const CELL: u32 = 160;
+const WIDEST: u32 = 1600;
+
+/// The pictures of `read_pictures`, and what is known of them.
+pub(crate) fn examples(input: &StepInput) -> Result<(Vec<Example>, PicturesRead), Fault> {
+    let fault =
+        |why: String| Fault::new(format!("{}: is no file of pictures: {why}", input.label)).about("pictures");
+    let bytes = std::fs::read(&input.path).map_err(|e| fault(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| fault(e.to_string()))?;
+    let record = header.metadata().as_ref().and_then(|fields| fields.get("spinbot.pictures"));
+    let record = record.ok_or_else(|| fault("it does not say what they show".into()))?;
+    let read: PicturesRead = serde_json::from_str(record).map_err(|e| fault(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
+    let example = |(n, item): (usize, &spinbot::pictures::PictureItem)| {
+        let tensor = tensors.tensor(&format!("picture.{n}")).map_err(|e| fault(e.to_string()))?;
+        let &[height, width, 3] = tensor.shape() else {
+            return Err(fault(format!("picture.{n} is {:?}", tensor.shape())));
+        };
+        if tensor.dtype() != Dtype::U8 {
+            return Err(fault(format!("picture.{n} is {:?}", tensor.dtype())));
+        }
+        let picture = Rgb8 { width, height, pixels: tensor.data().to_vec() };
+        Ok(Example { picture, caption: item.caption.clone(), held_out: item.held_out })
+    };
+    let examples = read.items.iter().enumerate().map(example).collect::<Result<_, _>>()?;
+    Ok((examples, read))
+}
+
+/// Pictures of the same prompts, drawn at several steps.
+pub(crate) struct Looks {
+    prompts: Vec<String>,
+    columns: BTreeMap<u32, Vec<RgbImage>>,
+}
+
+impl Looks {
+    /// Of those prompts, with what an earlier run left in the folder up to that step.
+    pub(crate) fn new(prompts: Vec<String>, folder: Option<&Path>, done: u32) -> Looks {
+        let mut looks = Looks { prompts, columns: BTreeMap::new() };
+        let files = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        let steps = files.filter_map(|file| {
+            file.file_name().to_str()?.strip_prefix("look-")?.strip_suffix("-0.png")?.parse::<u32>().ok()
+        });
+        for step in steps.filter(|step| *step <= done).collect::<Vec<_>>() {
+            let read = |row: usize| {
+                let path = folder?.join(name(step, row));
+                picture::read(&path, "preview", &picture::Caps::default()).ok()
+            };
+            // One that was not left whole is drawn again.
+            if let Some(row) = (0..looks.prompts.len()).map(read).collect::<Option<Vec<_>>>() {
+                looks.columns.insert(step, row);
+            }
+        }
+        looks
+    }
+
+    pub(crate) fn prompts(&self) -> &[String] {
+        &self.prompts
+    }
+
+    pub(crate) fn has(&self, step: u32) -> bool {
+        self.columns.contains_key(&step)
+    }
+
+    /// Adds what was drawn at a step, and leaves it in the folder; where that fails it is drawn again after a stop.
+    pub(crate) fn add(&mut self, step: u32, drawn: Vec<Rgb8>, folder: Option<&Path>) -> Result<(), Fault> {
+        let images = drawn.into_iter().map(|drawn| {
+            RgbImage::from_raw(drawn.width as u32, drawn.height as u32, drawn.pixels)
+                .ok_or_else(|| Fault::new("a picture has not the bytes of its size"))
+        });
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        // The first last: it is what says that all are there.
+        for (row, image) in images.iter().enumerate().rev() {
+            let (Some(folder), Ok(bytes)) = (folder, picture::png_bytes(image)) else { continue };
+            let _ = std::fs::write(folder.join(name(step, row)), bytes);
+        }
+        self.columns.insert(step, images);
+        Ok(())
+    }
+
+    /// A row for each prompt, a column for each step, as PNG; with many steps only as many as fit.
+    pub(crate) fn grid(&self, title: &str) -> Result<Vec<u8>, Fault> {
+        let steps: Vec<u32> = self.columns.keys().copied().collect();
+        let most = (WIDEST / CELL) as usize;
+        let chosen: Vec<u32> = match steps.len() <= most {
+            true => steps,
+            false => (0..most).map(|n| steps[n * (steps.len() - 1) / (most - 1)]).collect(),
+        };
+        self.of(title, &chosen, |step| format!("step {step}"))
+    }
+
+    /// Before and after.
+    pub(crate) fn ends(&self, title: &str) -> Result<Vec<u8>, Fault> {
+        let ends: Vec<u32> =
+            self.columns.keys().next().into_iter().chain(self.columns.keys().last()).copied().collect();
+        self.of(title, &ends, |step| if step == 0 { "before".into() } else { format!("after {step} steps") })
+    }
+
+    fn of(&self, title: &str, steps: &[u32], name: impl Fn(u32) -> String) -> Result<Vec<u8>, Fault> {
+        let columns = steps.iter().map(|step| name(*step)).collect();
+        let mut grid = Grid::new(title, self.prompts.clone(), columns).cell_side(CELL);
+        let media = |error| media_fault(error, "prompts");
+        for (column, step) in steps.iter().enumerate() {
+            for (row, image) in self.columns.get(step).into_iter().flatten().enumerate() {
+                grid.set(row, column, image.clone()).map_err(media)?;
+            }
+        }
+        picture::png_bytes(&grid.render().map_err(media)?).map_err(media)
+    }
+}
+
+fn name(step: u32, row: usize) -> String {
+    format!("look-{step}-{row}.png")
+}
