@@ -18,7 +18,8 @@ const WIDEST: u32 = 1600;
 
 /// The pictures of `read_pictures`, and what is known of them.
 pub(crate) fn examples(input: &StepInput) -> Result<(Vec<Example>, PicturesRead), Fault> {
-    let fault = |why: String| Fault::new(format!("{}: is no file of pictures: {why}", input.label)).about("pictures");
+    let fault =
+        |why: String| Fault::new(format!("{}: is no file of pictures: {why}", input.label)).about("pictures");
     let bytes = std::fs::read(&input.path).map_err(|e| fault(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| fault(e.to_string()))?;
     let record = header.metadata().as_ref().and_then(|fields| fields.get("spinbot.pictures"));
@@ -104,12 +105,17 @@ impl Looks {
 
     /// Before and after.
     pub(crate) fn ends(&self, title: &str) -> Result<Vec<u8>, Fault> {
-        let ends: Vec<u32> = self.columns.keys().next().into_iter().chain(self.columns.keys().last()).copied().collect();
+        let ends: Vec<u32> =
+            self.columns.keys().next().into_iter().chain(self.columns.keys().last()).copied().collect();
         self.of(title, &ends, |step| if step == 0 { "before".into() } else { format!("after {step} steps") })
     }
 
     fn of(&self, title: &str, steps: &[u32], name: impl Fn(u32) -> String) -> Result<Vec<u8>, Fault> {
-        let columns = steps.iter().map(|step| name(*step)).collect();
+        // Where nothing could be drawn the cells are empty, which says so.
+        let columns = match steps.is_empty() {
+            true => vec!["not drawn".to_owned()],
+            false => steps.iter().map(|step| name(*step)).collect(),
+        };
         let mut grid = Grid::new(title, self.prompts.clone(), columns).cell_side(CELL);
         let media = |error| media_fault(error, "prompts");
         for (column, step) in steps.iter().enumerate() {

@@ -158,7 +158,8 @@ impl Norm {
             let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);
             for start in (0..channels).step_by(width) {
                 let group = start..start + width;
-                let mean = |pick: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| {
+                type Sums = (Vec<f32>, Vec<f32>);
+                let mean = |pick: fn(&Sums) -> &Vec<f32>| {
                     let weighted =
                         |sums| group.clone().map(|c| f64::from(pick(sums)[c] * self.weight[c])).sum::<f64>();
                     (share * sums.iter().map(weighted).sum::<f64>()) as f32

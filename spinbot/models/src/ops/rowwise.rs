@@ -44,8 +44,8 @@ fn sum(count: usize, value: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let whole = count / LANES * LANES;
     for first in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            lanes[lane] += value(first + lane);
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += value(first + lane);
         }
     }
     let rest: f32 = (whole..count).map(value).sum();

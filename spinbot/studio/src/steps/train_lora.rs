@@ -1,11 +1,12 @@
 //! `train_lora`: adapters that know what some pictures show.
 
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, model_fault};
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
 use crate::training::{Looks, examples};
+use spinbot::Fault;
 use spinbot::steps::{LoraTargets, LrSchedule, Precision, TrainLora};
 use spinbot::training::TrainReport;
-use spinbot::Fault;
 use spinbot_media::plot::Curves;
+use spinbot_media::{RgbImage, picture};
 use spinbot_models::diffusion::checkpoint::{Checkpoint, Family};
 use spinbot_models::diffusion::lora_file::{LoraFormat, LoraMetadata};
 use spinbot_models::diffusion::pipeline::{self, DrawRequest, Pipeline, Subject};
@@ -45,11 +46,14 @@ impl Run for TrainLora {
         }
         in_range("ema", self.ema.unwrap_or(0.0), 0.0, 0.99999)?;
         if self.prompts.len() > 8 {
-            let fault = Fault::new(format!("{} preview prompts were given, the most is 8", self.prompts.len()));
+            let fault =
+                Fault::new(format!("{} preview prompts were given, the most is 8", self.prompts.len()));
             return Err(fault.about("prompts"));
         }
         if self.class.trim().is_empty() {
-            return Err(Fault::new("the class is empty").help("say in a word what it is: person").about("class"));
+            return Err(Fault::new("the class is empty")
+                .help("say in a word what it is: person")
+                .about("class"));
         }
         Ok(())
     }
@@ -65,7 +69,8 @@ impl Run for TrainLora {
             Precision::Bf16 => pipeline::Precision::Bf16,
             Precision::F16 => pipeline::Precision::F16,
         };
-        let pipeline = Pipeline::open(&model.path, precision, &device).map_err(|e| model_fault(e).about("model"))?;
+        let pipeline =
+            Pipeline::open(&model.path, precision, &device).map_err(|e| model_fault(e).about("model"))?;
         let config = config(self, family, &read.trigger, seed);
         let prompts = match self.prompts.is_empty() {
             true => None,
@@ -75,8 +80,16 @@ impl Run for TrainLora {
         let trainer = Trainer::new(pipeline, &examples, config).map_err(model_fault)?;
         let prompts = prompts.unwrap_or_else(|| own_prompts(&trainer, &examples));
         let kept = report.kept();
-        let mut training =
-            Training { params: self, trainer, kept, looks: Looks::new(prompts, None, 0), size, resumed: 0, notes: Vec::new(), smoothed: Vec::new() };
+        let mut training = Training {
+            params: self,
+            trainer,
+            kept,
+            looks: Looks::new(prompts, None, 0),
+            size,
+            resumed: 0,
+            notes: Vec::new(),
+            smoothed: Vec::new(),
+        };
         training.begin(report)?;
         training.go(report)?;
         training.finish(&read, &model.label, family)
@@ -180,7 +193,9 @@ impl Training<'_> {
                     self.resumed = self.done();
                     report.log(&format!("going on at step {}", self.resumed));
                 }
-                Err(error) => self.note(report, format!("what was kept cannot be used, so it begins anew: {error}")),
+                Err(error) => {
+                    self.note(report, format!("what was kept cannot be used, so it begins anew: {error}"))
+                }
             }
         }
         self.looks = Looks::new(self.looks.prompts().to_vec(), self.kept.as_deref(), self.done());
@@ -301,7 +316,7 @@ impl Training<'_> {
     }
 
     fn finish(
-        self,
+        mut self,
         read: &spinbot::pictures::PicturesRead,
         model: &str,
         family: Option<Family>,
@@ -320,14 +335,22 @@ impl Training<'_> {
             ..LoraMetadata::default()
         };
         let lora = self.trainer.lora(LoraFormat::Diffusers, metadata).map_err(model_fault)?;
-        let grid = self.looks.ends(&self.params.name)?;
+        let grid = self.looks.ends(&self.params.name).or_else(|fault| {
+            self.notes.push(format!("the grid failed: {fault}"));
+            // What was learned is worth more than how it is shown.
+            picture::png_bytes(&RgbImage::new(1, 1)).map_err(|error| media_fault(error, "prompts"))
+        })?;
         let Training { trainer, resumed, notes, .. } = self;
         let report = TrainReport {
             trigger: read.trigger.clone(),
             steps: trainer.steps_done() as u32,
             resumed_at: resumed,
             losses: trainer.losses().iter().map(|loss| (*loss).into()).collect(),
-            validation: trainer.validation().iter().map(|(step, loss)| (*step as u32, (*loss).into())).collect(),
+            validation: trainer
+                .validation()
+                .iter()
+                .map(|(step, loss)| (*step as u32, (*loss).into()))
+                .collect(),
             held_out: trainer.holds_out(),
             seconds: trainer.seconds(),
             pictures: read.learned(),
@@ -335,7 +358,8 @@ impl Training<'_> {
             memory_estimate: trainer.memory().total(),
             notes,
         };
-        let report = serde_json::to_vec(&report).map_err(|e| Fault::new(format!("the report could not be written: {e}")))?;
+        let report = serde_json::to_vec(&report)
+            .map_err(|e| Fault::new(format!("the report could not be written: {e}")))?;
         Ok(vec![
             StepOutput { name: "lora", media_type: "application/octet-stream", bytes: lora },
             StepOutput { name: "report", media_type: "application/json", bytes: report },

@@ -7,4 +7,6 @@ mod pictures;
 mod refusals;
 mod speech;
 mod talking_head;
+mod tiny_model;
+mod training;
 mod voice;

@@ -176,7 +176,8 @@ fn other_methods_damage_and_other_models_are_refused_with_their_name() {
     std::fs::write(&pickle, b"x").unwrap();
     let error = LoraFile::open(&pickle).unwrap_err();
     assert!(error.help().unwrap().contains("convert it where you trust it"), "{error}");
-    let error = write(&folder.path().join("x"), LoraFormat::Kohya, &[], None, &LoraMetadata::default(), DType::F32);
+    let error =
+        write(&folder.path().join("x"), LoraFormat::Kohya, &[], None, &LoraMetadata::default(), DType::F32);
     assert!(error.unwrap_err().to_string().contains("no adapters to write"));
 }
 

@@ -18,7 +18,8 @@ pub struct TriggerEmbedding {
 
 impl TriggerEmbedding {
     pub(super) fn named(&self) -> Vec<(String, Tensor)> {
-        let ends: &[&str] = if self.vectors.len() > 1 { &["clip_l", "clip_g"] } else { &["string_to_param.*"] };
+        let ends: &[&str] =
+            if self.vectors.len() > 1 { &["clip_l", "clip_g"] } else { &["string_to_param.*"] };
         let name = |end: &&str| format!("{BUNDLE}{}.{end}", self.word);
         ends.iter().map(name).zip(self.vectors.iter().cloned()).collect()
     }
@@ -31,8 +32,7 @@ impl TriggerEmbedding {
         let mut found: Option<TriggerEmbedding> = None;
         for end in [".string_to_param.*", ".clip_l", ".clip_g"] {
             let word_of = |name: &str| Some(name.strip_prefix(BUNDLE)?.strip_suffix(end)?.to_owned());
-            let Some((name, word)) =
-                tensors.names().find_map(|name| Some((name.to_owned(), word_of(name)?)))
+            let Some((name, word)) = tensors.names().find_map(|name| Some((name.to_owned(), word_of(name)?)))
             else {
                 continue;
             };

@@ -69,8 +69,7 @@ impl Pipeline {
             }
             let config = ClipTextConfig::from_json(&json(component)?)?;
             let folder = tokenizer_folder(&checkpoint, path, tokenizer)?;
-            let tokenizer =
-                ClipTokenizer::open(&folder, config.max_position_embeddings, config.vocab_size)?;
+            let tokenizer = ClipTokenizer::open(&folder, config.max_position_embeddings, config.vocab_size)?;
             let model = ClipText::load(&config, component, weights(component, dtype)?, set)?;
             encoders.push(TextEncoder::new(tokenizer, model));
         }
@@ -98,8 +97,7 @@ impl Pipeline {
     /// # Errors
     /// [`ModelError::Weights`] when one was made for another kind of model.
     pub fn adapters(&self, loras: &[(LoraFile, f64)]) -> Result<AppliedLoras> {
-        let mut applied =
-            AppliedLoras { adapters: PipelineAdapters::default(), unmatched: Vec::new() };
+        let mut applied = AppliedLoras { adapters: PipelineAdapters::default(), unmatched: Vec::new() };
         for (file, weight) in loras {
             let label = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let PipelineAdapters { unet, text_encoder, text_encoder_2 } = &mut applied.adapters;
@@ -116,7 +114,8 @@ impl Pipeline {
             if matched == 0 {
                 return Err(ModelError::Weights {
                     model: label,
-                    reason: "none of its layers is in this model: it was made for another kind of model".into(),
+                    reason: "none of its layers is in this model: it was made for another kind of model"
+                        .into(),
                 });
             }
         }
@@ -128,7 +127,8 @@ impl Pipeline {
 fn tokenizer_folder(checkpoint: &Checkpoint, path: &Path, name: &str) -> Result<PathBuf> {
     let beside = path.with_file_name(name);
     let first = path.with_file_name("tokenizer");
-    let found = checkpoint.tokenizer(name).or_else(|| [beside, first].into_iter().find(|folder| folder.is_dir()));
+    let found =
+        checkpoint.tokenizer(name).or_else(|| [beside, first].into_iter().find(|folder| folder.is_dir()));
     found.ok_or_else(|| ModelError::Format {
         path: path.to_owned(),
         reason: format!("there is no `{name}` folder, and prompts cannot be read without its vocabulary"),

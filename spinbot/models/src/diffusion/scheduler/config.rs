@@ -229,7 +229,7 @@ impl SchedulerConfig {
 
     fn check(&self) -> Result<()> {
         let n = self.num_train_timesteps();
-        if n < 2 || n > MAX_TRAIN_TIMESTEPS {
+        if !(2..=MAX_TRAIN_TIMESTEPS).contains(&n) {
             return Err(refuse(format!("its config says {n} training timesteps")));
         }
         if self.use_karras_sigmas == Some(true) && self.use_exponential_sigmas == Some(true) {

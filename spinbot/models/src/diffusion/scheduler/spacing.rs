@@ -191,7 +191,8 @@ impl Spread {
         }
         // Karras et al. found 7 best for pictures.
         let rho = 7.0;
-        let (to, from): (fn(f64, f64) -> f64, fn(f64, f64) -> f64) = match self {
+        type Map = fn(f64, f64) -> f64;
+        let (to, from): (Map, Map) = match self {
             Spread::Karras => (|x, rho| x.powf(1.0 / rho), |x, rho| x.powf(rho)),
             Spread::Exponential => (|x, _| x.ln(), |x, _| x.exp()),
         };

@@ -37,7 +37,10 @@ impl MemoryEstimate {
     ) -> Self {
         let (dtype, unet) = (pipeline.unet().dtype(), pipeline.unet());
         let layers = |sites: &[crate::diffusion::Site]| -> u64 {
-            sites.iter().map(|site| (site.down_shape(1).iter().product::<usize>() * site.outputs) as u64).sum()
+            sites
+                .iter()
+                .map(|site| (site.down_shape(1).iter().product::<usize>() * site.outputs) as u64)
+                .sum()
         };
         let text: u64 = (pipeline.encoders().iter())
             .map(|encoder| {

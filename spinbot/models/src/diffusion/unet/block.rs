@@ -50,6 +50,7 @@ impl ResnetBlock {
 
 /// What happens between two points at which training may stop keeping things.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Work {
     Block { resnet: ResnetBlock, transformer: Option<Transformer2D> },
     Downsample(Conv2d),
