@@ -2,6 +2,7 @@
 //! from their names.
 
 #[path = "../../../models/tests/common/recipe.rs"]
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod recipe;
 
 use crate::chain::fixture;
