@@ -86,6 +86,7 @@ pub(crate) fn take(buffer: &mut Vec<u8>) -> Option<(Option<Tag>, Vec<u8>)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -400,6 +400,7 @@ fn character_or_lifetime(text: &str) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -357,6 +357,28 @@ fn a_model_of_the_users_own_is_used_where_it_lies_until_it_changes() {
 }
 
 #[test]
+fn what_a_step_keeps_outlives_its_death_and_goes_when_it_is_done() {
+    let mut house = House::open();
+    let plan = one(json!(["persist", "log"]));
+    let kept = |house: &House| files(&house.path().join("kept")).len();
+    let (_, view) = house.run(&plan);
+    let fault = view.fault.unwrap();
+    assert!(fault.message.starts_with("the worker was killed (signal 9)"), "{fault}");
+    assert_eq!(kept(&house), 1);
+    house.crash_and_restart();
+    let (_, view) = house.run(&plan);
+    assert_eq!(view.fault.unwrap().message, "stopped at the second");
+    assert_eq!(kept(&house), 1);
+    // Another step has a folder of its own.
+    house.run(&one(json!(["persist"])));
+    assert_eq!(kept(&house), 2);
+    let (events, view) = house.run(&plan);
+    assert_eq!(view.state, JobState::Done, "{events:#?}");
+    assert!(events.iter().any(|e| matches!(&e.body, EventBody::Log { line, .. } if line == "run 3")));
+    assert_eq!(kept(&house), 1);
+}
+
+#[test]
 fn a_step_that_fails_in_any_way_fails_its_job_and_nothing_else() {
     let house = House::open();
     fs::write(house.path().join("me.jpg"), "me").unwrap();

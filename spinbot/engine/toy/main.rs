@@ -96,6 +96,18 @@ fn act(
             report.metric("loss", 1.0, f64::NAN);
             report.progress(f64::NAN, f64::INFINITY, "frames");
         }
+        // Counts its runs in what outlives them, and ends well from the third on.
+        Some("persist") => {
+            let folder = report.kept().ok_or_else(|| Fault::new("nothing can be kept"))?;
+            let file = folder.join("runs");
+            let runs = std::fs::read_to_string(&file).unwrap_or_default().len();
+            std::fs::write(&file, "x".repeat(runs + 1)).map_err(|e| Fault::new(e.to_string()))?;
+            match runs {
+                0 => act(&json!("kill"), inputs, report)?,
+                1 => return Err(Fault::new("stopped at the second").into()),
+                _ => report.log(&format!("run {}", runs + 1)),
+            }
+        }
         Some("preview") => report.preview("first frame", "image/png", b"not really a picture"),
         Some("log") => report.log("a line"),
         // Sees a cancel, but only after a long time: the worker has to be killed.

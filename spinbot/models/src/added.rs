@@ -37,7 +37,7 @@ impl AddedModel {
         };
         match self.path.metadata() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(changed("is gone")),
-            found => drop(found.map_err(ModelError::io("reading", &self.path))?),
+            found => found.map(|_| ()).map_err(ModelError::io("reading", &self.path))?,
         }
         // A folder that lost a file is no model any more.
         let Ok(files) = files(&self.path) else { return Err(changed("has changed since it was added")) };

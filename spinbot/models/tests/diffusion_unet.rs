@@ -1,6 +1,6 @@
 //! The denoising network and the training of its adapters held against diffusers, peft and PyTorch: the numbers of
 //! `tests/reference/diffusion_unet.py`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "common/recipe.rs"]
 mod recipe;

@@ -111,7 +111,11 @@ impl Looks {
     }
 
     fn of(&self, title: &str, steps: &[u32], name: impl Fn(u32) -> String) -> Result<Vec<u8>, Fault> {
-        let columns = steps.iter().map(|step| name(*step)).collect();
+        // Where nothing could be drawn the cells are empty, which says so.
+        let columns = match steps.is_empty() {
+            true => vec!["not drawn".to_owned()],
+            false => steps.iter().map(|step| name(*step)).collect(),
+        };
         let mut grid = Grid::new(title, self.prompts.clone(), columns).cell_side(CELL);
         let media = |error| media_fault(error, "prompts");
         for (column, step) in steps.iter().enumerate() {

@@ -1,11 +1,12 @@
 //! `train_lora`: adapters that know what some pictures show.
 
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, model_fault};
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
 use crate::training::{Looks, examples};
 use spinbot::Fault;
 use spinbot::steps::{LoraTargets, LrSchedule, Precision, TrainLora};
 use spinbot::training::TrainReport;
 use spinbot_media::plot::Curves;
+use spinbot_media::{RgbImage, picture};
 use spinbot_models::diffusion::checkpoint::{Checkpoint, Family};
 use spinbot_models::diffusion::lora_file::{LoraFormat, LoraMetadata};
 use spinbot_models::diffusion::pipeline::{self, DrawRequest, Pipeline, Subject};
@@ -315,7 +316,7 @@ impl Training<'_> {
     }
 
     fn finish(
-        self,
+        mut self,
         read: &spinbot::pictures::PicturesRead,
         model: &str,
         family: Option<Family>,
@@ -334,7 +335,11 @@ impl Training<'_> {
             ..LoraMetadata::default()
         };
         let lora = self.trainer.lora(LoraFormat::Diffusers, metadata).map_err(model_fault)?;
-        let grid = self.looks.ends(&self.params.name)?;
+        let grid = self.looks.ends(&self.params.name).or_else(|fault| {
+            self.notes.push(format!("the grid failed: {fault}"));
+            // What was learned is worth more than how it is shown.
+            picture::png_bytes(&RgbImage::new(1, 1)).map_err(|error| media_fault(error, "prompts"))
+        })?;
         let Training { trainer, resumed, notes, .. } = self;
         let report = TrainReport {
             trigger: read.trigger.clone(),

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Told {
     pub progress: Vec<(f64, f64)>,
     pub previews: Vec<String>,
+    pub log: Vec<String>,
+    pub kept: Option<PathBuf>,
     pub cancel_after: Option<usize>,
 }
 
@@ -24,7 +26,12 @@ impl Report for Told {
     fn preview(&mut self, name: &str, _media_type: &str, _bytes: &[u8]) {
         self.previews.push(name.to_owned());
     }
-    fn log(&mut self, _line: &str) {}
+    fn log(&mut self, line: &str) {
+        self.log.push(line.to_owned());
+    }
+    fn kept(&mut self) -> Option<PathBuf> {
+        self.kept.clone()
+    }
     fn cancelled(&self) -> bool {
         self.cancel_after.is_some_and(|n| self.progress.len() >= n)
     }

@@ -8,4 +8,6 @@ mod pocket;
 mod refusals;
 mod speech;
 mod talking_head;
+mod tiny_model;
+mod training;
 mod voice;

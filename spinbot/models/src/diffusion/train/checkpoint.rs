@@ -101,7 +101,8 @@ impl Trainer {
             return Err(refuse("it was made of other pictures".into()));
         }
         let device = self.pipeline.device().clone();
-        let stored = |name: String, like: &Tensor| -> Result<Tensor> { file.tensor(&name, like.dims(), &device) };
+        let stored =
+            |name: String, like: &Tensor| -> Result<Tensor> { file.tensor(&name, like.dims(), &device) };
 
         let mut weights = Vec::new();
         let mut averages = HashMap::new();
@@ -139,7 +140,8 @@ impl Trainer {
         let mut prior = Vec::new();
         for ((h, w), captions) in record.prior {
             let latents = file.stored(&format!("prior.{h}x{w}"))?.to_dtype(DType::F32);
-            let latents = latents.and_then(|latents| latents.to_device(&device)).map_err(ModelError::tensor(doing))?;
+            let latents =
+                latents.and_then(|latents| latents.to_device(&device)).map_err(ModelError::tensor(doing))?;
             let channels = self.pipeline.vae().config().latent_channels;
             if latents.dims() != [captions.len(), channels, h, w] {
                 return Err(refuse(format!("its own pictures are {:?}", latents.dims())));

@@ -13,7 +13,13 @@ pub(super) fn weights(config: &TrainConfig, noise: &NoiseSchedule, timesteps: &[
         let capped = snr.min(gamma as f32);
         Ok(match noise.prediction_type() {
             // Where nothing of the picture is left, the ratio of two zeros is that of their limits.
-            PredictionType::Epsilon => if snr > 0.0 { capped / snr } else { 1.0 },
+            PredictionType::Epsilon => {
+                if snr > 0.0 {
+                    capped / snr
+                } else {
+                    1.0
+                }
+            }
             PredictionType::VPrediction => capped / (snr + 1.0),
             PredictionType::Sample => capped,
         })

@@ -29,8 +29,7 @@ pub(super) fn random(seed: u64, purpose: Purpose, place: u64) -> ChaCha8Rng {
 
 /// Normal noise of that shape.
 pub(super) fn normal(mut random: ChaCha8Rng, shape: &[usize], device: &Device) -> Result<Tensor> {
-    let values: Vec<f32> =
-        (0..shape.iter().product()).map(|_| StandardNormal.sample(&mut random)).collect();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| StandardNormal.sample(&mut random)).collect();
     Tensor::from_vec(values, shape, device).map_err(ModelError::tensor("drawing noise"))
 }
 

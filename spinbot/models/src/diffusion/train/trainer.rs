@@ -166,8 +166,13 @@ impl Trainer {
         let mut drawn = HashMap::new();
         for (&(h, w), bucket) in &self.dataset.buckets {
             let own = (wanted * bucket.learned.len()).div_ceil(learned);
-            let captions: Vec<&str> =
-                bucket.learned.iter().map(|item| item.caption.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
+            let captions: Vec<&str> = bucket
+                .learned
+                .iter()
+                .map(|item| item.caption.as_str())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect();
             let mut items = Vec::new();
             while items.len() < own {
                 let some = items.len()..own.min(items.len() + self.config.batch);
@@ -184,7 +189,11 @@ impl Trainer {
                         latents = Some(progress.latents().detach());
                     }
                     broken = on_picture(done, wanted).is_break();
-                    if broken || latents.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if broken || latents.is_some() {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 })?;
                 if broken {
                     return Ok(false);
@@ -224,7 +233,8 @@ impl Trainer {
         let captions: BTreeSet<&str> = self.dataset.captions().collect();
         for caption in captions {
             if !self.texts.contains_key(caption) {
-                let states = self.pipeline.encode_prompts(&[caption], self.chunks, 0, &PipelineAdapters::default());
+                let states =
+                    self.pipeline.encode_prompts(&[caption], self.chunks, 0, &PipelineAdapters::default());
                 self.texts.insert(caption.to_owned(), states?);
             }
         }
@@ -282,14 +292,17 @@ impl Trainer {
             let (value, gradients) = self.gradients(batch, 1.0 / count as f64)?;
             total += value;
             match &mut sum {
-                Some(sum) => self.variables.add(sum, &gradients).map_err(ModelError::tensor("adding gradients"))?,
+                Some(sum) => {
+                    self.variables.add(sum, &gradients).map_err(ModelError::tensor("adding gradients"))?
+                }
                 None => sum = Some(gradients),
             }
         }
         let value = total / count as f32;
         let Some(mut gradients) = sum else { return Ok(value) };
         let doing = "looking at gradients";
-        let norm = self.variables.norm(&gradients).map_err(ModelError::tensor(doing))? / self.config.loss_scale;
+        let norm =
+            self.variables.norm(&gradients).map_err(ModelError::tensor(doing))? / self.config.loss_scale;
         if !value.is_finite() || !norm.is_finite() {
             let what = if value.is_finite() { "a gradient" } else { "the loss" };
             return Err(ModelError::Training {
@@ -324,18 +337,21 @@ impl Trainer {
         if !self.config.gradient_checkpointing {
             let prediction = unet.forward(&noisy, &times, &conditioning, adapters)?;
             let loss = loss::weighted(&prediction, &target, &weights).map_err(ModelError::tensor(doing))?;
-            let gradients = (&loss * scale).and_then(|loss| loss.backward()).map_err(ModelError::tensor(doing))?;
+            let gradients =
+                (&loss * scale).and_then(|loss| loss.backward()).map_err(ModelError::tensor(doing))?;
             return Ok((scalar(&loss)?, gradients));
         }
         let mut value = None;
-        let mut parts = unet.backward_checkpointed(&noisy, &times, &conditioning, adapters, |prediction| {
-            let loss = loss::weighted(prediction, &target, &weights)?;
-            value = Some(loss.detach());
-            loss * scale
-        })?;
+        let mut parts =
+            unet.backward_checkpointed(&noisy, &times, &conditioning, adapters, |prediction| {
+                let loss = loss::weighted(prediction, &target, &weights)?;
+                value = Some(loss.detach());
+                loss * scale
+            })?;
         if self.variables.reach_text() {
             let through_text = || -> candle_core::Result<GradStore> {
-                let mut whole = (&conditioning.hidden * parts.hidden.detach())?.sum_all()?.to_dtype(DType::F32)?;
+                let mut whole =
+                    (&conditioning.hidden * parts.hidden.detach())?.sum_all()?.to_dtype(DType::F32)?;
                 if let (Some(added), Some(pooled)) = (&conditioning.added, &parts.pooled) {
                     let part = (&added.text_embeds * pooled.detach())?.sum_all()?;
                     whole = (whole + part.to_dtype(DType::F32)?)?;
@@ -371,7 +387,8 @@ impl Trainer {
     }
 
     fn kept(&self, captions: &[&str]) -> Result<TextStates> {
-        let known: Vec<&TextStates> = captions.iter().filter_map(|caption| self.texts.get(*caption)).collect();
+        let known: Vec<&TextStates> =
+            captions.iter().filter_map(|caption| self.texts.get(*caption)).collect();
         let join = || -> candle_core::Result<TextStates> {
             let hidden: Vec<&Tensor> = known.iter().map(|states| &states.hidden).collect();
             let pooled: Vec<&Tensor> = known.iter().filter_map(|states| states.pooled.as_ref()).collect();
@@ -403,8 +420,10 @@ impl Trainer {
     /// One picture at several noise levels.
     fn measuring(&self, item: &Item, number: u64) -> Result<Batch> {
         let shape: Vec<usize> = [LEVELS].iter().chain(&item.latents.dims()[1..]).copied().collect();
-        let noise = normal(random(self.config.seed, Purpose::Validation, number), &shape, item.latents.device())?;
-        let latents = item.latents.repeat((LEVELS, 1, 1, 1)).map_err(ModelError::tensor("joining latents"))?;
+        let noise =
+            normal(random(self.config.seed, Purpose::Validation, number), &shape, item.latents.device())?;
+        let latents =
+            item.latents.repeat((LEVELS, 1, 1, 1)).map_err(ModelError::tensor("joining latents"))?;
         let schedule = self.noise.alphas_cumprod().len();
         let timesteps = (0..LEVELS).map(|n| (2 * n + 1) * schedule / (2 * LEVELS)).collect();
         Ok(Batch { latents, noise, timesteps, text: Text::Captions(vec![item.caption.clone(); LEVELS]) })

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 
 /// Variables that share a rate.
 pub(super) struct Group {
-    pub(super) name: &'static str,
     pub(super) optimizer: AdamW,
     rate: f64,
 }
@@ -60,14 +59,14 @@ impl Variables {
         let text = text.iter().flat_map(|adapters| adapters.variables().iter().cloned()).collect();
         let embeddings = triggers.iter().enumerate().map(|(n, var)| (trigger_name(n), var.clone())).collect();
         let groups = [
-            ("unet", adapters.unet.variables().to_vec(), config.lr, config.weight_decay),
-            ("text", text, config.text_lr, config.weight_decay),
-            ("trigger", embeddings, config.trigger_lr, 0.0),
+            (adapters.unet.variables().to_vec(), config.lr, config.weight_decay),
+            (text, config.text_lr, config.weight_decay),
+            (embeddings, config.trigger_lr, 0.0),
         ];
-        let group = |(name, variables, rate, decay)| -> Result<Group> {
+        let group = |(variables, rate, decay)| -> Result<Group> {
             let mut optimizer = AdamW::new(variables)?;
             (optimizer.betas, optimizer.weight_decay) = (config.betas, decay);
-            Ok(Group { name, optimizer, rate })
+            Ok(Group { optimizer, rate })
         };
         let groups = groups.into_iter().map(group).collect::<Result<Vec<_>>>()?;
         let mut variables = Variables { adapters, sites, triggers, groups, averages: None };
@@ -181,8 +180,7 @@ impl Variables {
             }
             adapters
         };
-        let adapters =
-            PipelineAdapters { unet: build(0), text_encoder: build(1), text_encoder_2: build(2) };
+        let adapters = PipelineAdapters { unet: build(0), text_encoder: build(1), text_encoder_2: build(2) };
         let triggers = (0..self.triggers.len()).filter_map(|n| values.get(trigger_name(n).as_str()).cloned());
         (adapters, triggers.collect())
     }
