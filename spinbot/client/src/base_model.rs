@@ -52,15 +52,15 @@ mod tests {
     fn a_base_is_found_by_id_and_path_and_what_is_not_says_how_to_add_it() {
         let folder = crate::voices::test_folder();
         let models = crate::models::tests::added(&folder);
-        std::fs::write(folder.join("release/model.safetensors"), "x").unwrap();
-        let file = folder.canonicalize().unwrap().join("release/model.safetensors");
+        std::fs::write(folder.join("dreams.safetensors"), "x").unwrap();
+        let file = folder.canonicalize().unwrap().join("dreams.safetensors");
         let known = |given: Option<&str>| base_model(given, &models);
         assert_eq!(known(Some("stories")).unwrap().id, "stories");
         for (given, expected, help) in [
             (None, "no model to draw with", "--as portraits"),
             (Some("storys"), "called `storys`", "did you mean `stories`?"),
             (Some("dreams"), "called `dreams`", "models add FOLDER --as dreams"),
-            (file.to_str(), "model.safetensors: this model is not known yet", "spinbot models add /"),
+            (file.to_str(), "dreams.safetensors: this model is not known yet", "spinbot models add /"),
         ] {
             let fault = known(given).unwrap_err();
             assert!(fault.message.contains(expected), "{fault}");

@@ -6,12 +6,13 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `draw`, `arrange_pictures`, `convert_lora` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
+//! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -26,6 +27,7 @@
 mod clips;
 mod cloning;
 mod coarticulation;
+mod drawing;
 mod ease;
 mod gesture;
 mod hearing;

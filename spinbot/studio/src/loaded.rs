@@ -5,6 +5,8 @@
 
 use crate::step::{StepInput, model_fault};
 use spinbot::{Fault, home};
+use spinbot_models::diffusion::lora_file::LoraFile;
+use spinbot_models::diffusion::pipeline::{AppliedLoras, Pipeline, Precision};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
 use spinbot_models::listen::Listener;
@@ -79,6 +81,61 @@ pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
     let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
     *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
     Ok(loaded)
+}
+
+/// A model to draw with, and LoRAs laid out for it.
+pub(crate) struct Painter {
+    /// The model.
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The LoRAs.
+    pub(crate) loras: Arc<AppliedLoras>,
+}
+
+/// What of a painter is kept: the model, and the last LoRAs with what they were laid out from.
+struct KeptPainter {
+    sha256: String,
+    pipeline: Arc<Pipeline>,
+    loras: Option<(Vec<(String, u64)>, Arc<AppliedLoras>)>,
+}
+
+/// The model of those files with these LoRAs, each counted by its weight. Of several models the last is kept, and of
+/// that the last mixture: each may have gigabytes, and one prompt after another is drawn with the same.
+pub(crate) fn painter(model: &StepInput, loras: &[(&StepInput, f64)]) -> Result<Painter, Fault> {
+    static KEPT: Mutex<Option<KeptPainter>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if slot.as_ref().is_none_or(|kept| kept.sha256 != model.sha256) {
+        // First the old one goes: there may be no room for both.
+        *slot = None;
+        let pipeline = Pipeline::open(&model.path, Precision::F32, &Device::cpu());
+        let pipeline = Arc::new(pipeline.map_err(|error| model_fault(error).about("model"))?);
+        *slot = Some(KeptPainter { sha256: model.sha256.clone(), pipeline, loras: None });
+    }
+    let Some(kept) = slot.as_mut() else { return Err(Fault::new("the model could not be kept")) };
+    let wanted: Vec<(String, u64)> =
+        loras.iter().map(|(file, weight)| (file.sha256.clone(), weight.to_bits())).collect();
+    let applied = match &kept.loras {
+        Some((known, applied)) if *known == wanted => Arc::clone(applied),
+        _ => {
+            kept.loras = None;
+            let mut adapters = Vec::with_capacity(loras.len());
+            for (number, (file, weight)) in loras.iter().enumerate() {
+                let about = |fault: Fault| fault.about(format!("lora{}", number + 1));
+                // The store's files have no extension, by which formats are told apart.
+                let opened = LoraFile::open_stored(&file.path, &file.label);
+                adapters.push((opened.map_err(model_fault).map_err(about)?, *weight));
+            }
+            let applied = kept.pipeline.adapters(&adapters).map_err(|error| {
+                model_fault(error).about("lora1").help(
+                    "use a LoRA that was made for this model, or name the model it was made for with --base; \
+                     `%loras` says which",
+                )
+            })?;
+            let applied = Arc::new(applied);
+            kept.loras = Some((wanted, Arc::clone(&applied)));
+            applied
+        }
+    };
+    Ok(Painter { pipeline: Arc::clone(&kept.pipeline), loras: applied })
 }
 
 /// The stock voices.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
-    ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
+    Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
+    EncodeSpeech, Listen, ReadClips, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -168,6 +168,9 @@ const STEPS: &[Entry] = &[
     entry::<CheckCloner>(),
     entry::<CloneVoice>(),
     entry::<Listen>(),
+    entry::<Draw>(),
+    entry::<ArrangePictures>(),
+    entry::<ConvertLora>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

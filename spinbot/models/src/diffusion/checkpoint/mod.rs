@@ -137,6 +137,14 @@ impl Checkpoint {
         &self.scheduler
     }
 
+    /// Whether no negative prompt means zeros instead of the states of an empty one: as `model_index.json` says, else
+    /// true for SDXL.
+    pub fn force_zeros_for_empty_prompt(&self) -> bool {
+        let index = read_json(&self.path.join(folder::INDEX)).unwrap_or_default();
+        let said = index.get("force_zeros_for_empty_prompt").and_then(Value::as_bool);
+        said.unwrap_or(self.family() == Some(Family::Sdxl))
+    }
+
     /// The folder called that, `tokenizer` or `tokenizer_2`, where the model is a folder and has it. Single files
     /// rely on CLIP's vocabulary, which all of them share.
     pub fn tokenizer(&self, name: &str) -> Option<PathBuf> {

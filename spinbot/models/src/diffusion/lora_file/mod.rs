@@ -10,7 +10,7 @@ mod tests;
 mod write;
 
 pub use metadata::LoraMetadata;
-pub use write::{LoraFormat, write};
+pub use write::{LoraFormat, bytes, write};
 
 use super::adapters::{Adapters, LowRank, Site, SiteKind};
 use super::checkpoint::unet_names::Numbering;
@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct LoraFile {
     path: PathBuf,
+    label: String,
     tensors: TensorFile<'static>,
     pairs: Vec<Pair>,
     metadata: LoraMetadata,
@@ -64,8 +65,16 @@ impl LoraFile {
     pub fn open(path: &Path) -> Result<LoraFile> {
         added::check_format(path)?;
         let label = path.file_name().map_or_else(|| "LoRA".into(), |name| name.to_string_lossy());
-        let tensors = TensorFile::open(&label, path)?;
-        let refuse = |reason| ModelError::Weights { model: label.to_string(), reason };
+        LoraFile::open_stored(path, &label)
+    }
+
+    /// As [`LoraFile::open`], of a safetensors file by whatever name; `label` is what it is called.
+    ///
+    /// # Errors
+    /// As [`LoraFile::open`].
+    pub fn open_stored(path: &Path, label: &str) -> Result<LoraFile> {
+        let tensors = TensorFile::open(label, path)?;
+        let refuse = |reason| ModelError::Weights { model: label.to_owned(), reason };
         let alphas = metadata::peft_alphas(path, &tensors)?;
         let mut layers: BTreeMap<(&str, bool), BTreeMap<Leaf, &str>> = BTreeMap::new();
         let mut unknown = Vec::new();
@@ -115,12 +124,17 @@ impl LoraFile {
             return Err(refuse("it holds no LoRA: no pair of tensors in it is named like one".into()));
         }
         let metadata = LoraMetadata::read(tensors.metadata());
-        Ok(LoraFile { path: path.to_owned(), pairs, metadata, unknown, tensors })
+        Ok(LoraFile { path: path.to_owned(), label: label.to_owned(), pairs, metadata, unknown, tensors })
     }
 
     /// What it says of itself.
     pub fn metadata(&self) -> &LoraMetadata {
         &self.metadata
+    }
+
+    /// What it is called, for messages.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Where it lies.
@@ -216,8 +230,7 @@ impl LoraFile {
     }
 
     fn refuse(&self, reason: String) -> ModelError {
-        let label = self.path.file_name().map_or_else(|| "LoRA".into(), |name| name.to_string_lossy());
-        ModelError::Weights { model: label.into_owned(), reason }
+        ModelError::Weights { model: self.label.clone(), reason }
     }
 }
 

@@ -18,8 +18,7 @@ pub enum LoraFormat {
     Kohya,
 }
 
-/// Writes the adapters of some components, given with their sites, as f32, f16 or bf16. Where a site carries several
-/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same.
+/// Writes the adapters of some components, as [`bytes`] gives them.
 ///
 /// # Errors
 /// [`ModelError::Weights`] when there is nothing to write, [`ModelError::Io`] when the disk refuses it.
@@ -30,6 +29,20 @@ pub fn write(
     metadata: &LoraMetadata,
     dtype: DType,
 ) -> Result<()> {
+    write_whole(path, &bytes(format, components, metadata, dtype)?)
+}
+
+/// A file of the adapters of some components, given with their sites, as f32, f16 or bf16. Where a site carries several
+/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same.
+///
+/// # Errors
+/// [`ModelError::Weights`] when there is nothing to write.
+pub fn bytes(
+    format: LoraFormat,
+    components: &[(&[Site], &Adapters)],
+    metadata: &LoraMetadata,
+    dtype: DType,
+) -> Result<Vec<u8>> {
     let second = |site: &Site| site.path.starts_with("text_encoder_2.");
     let two_encoders = metadata.base_model_version.as_deref().is_some_and(|base| base.starts_with("sdxl"))
         || components.iter().any(|(sites, _)| sites.iter().any(second));
@@ -47,8 +60,7 @@ pub fn write(
             reason: "it has no adapters to write".into(),
         });
     }
-    let bytes = serialize(tensors, &metadata.fields(), dtype)?;
-    write_whole(path, &bytes)
+    serialize(tensors, &metadata.fields(), dtype)
 }
 
 /// The pairs of a site as one.
