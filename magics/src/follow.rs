@@ -37,6 +37,20 @@ pub(crate) fn run(
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<Option<(String, JobView)>, Failure> {
+    let mut picture = None;
+    run_as(plan, call, cx, &mut |view| standard_card(view, &mut picture))
+}
+
+/// As [`run`], with a card of its own, drawn of the view whenever it is due.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_as(
+    plan: Plan,
+    call: &Call,
+    cx: &mut dyn Session,
+    look: &mut dyn FnMut(&JobView) -> Bundle,
+) -> Result<Option<(String, JobView)>, Failure> {
     if call.has("dry-run") {
         cx.display(&plan.bundle(), None);
         return Ok(None);
@@ -50,23 +64,36 @@ pub(crate) fn run(
         return Ok(None);
     }
     let display_id = cx.unique_id();
-    let view = watch(&mut *engine, &job, &display_id, call, cx)?;
+    let view = watch(&mut *engine, &job, Card::new(&display_id, look), call, cx)?;
     Ok(Some((display_id, view)))
 }
 
-/// Follows `job` under `display_id` to its end and returns its view when it is done.
+/// Runs a plan to its end, whatever the magic's own arguments are.
+///
+/// # Errors
+/// What is wrong with the plan, and those of [`watch`].
+pub(crate) fn to_its_end(plan: Plan, call: &Call, cx: &mut dyn Session) -> Result<JobView, Failure> {
+    let fault = |fault: Fault| Failure::from(call.fault(fault));
+    let mut engine = cx.jobs().map_err(fault)?;
+    let job = engine.submit(plan).map_err(fault)?;
+    let (display_id, mut picture) = (cx.unique_id(), None);
+    let mut look = |view: &JobView| standard_card(view, &mut picture);
+    watch(&mut *engine, &job, Card::new(&display_id, &mut look), call, cx)
+}
+
+/// Follows `job` under its card to its end and returns its view when it is done.
 ///
 /// # Errors
 /// The job's own fault at the argument it is about, that it was cancelled, or that the user pressed stop.
 fn watch(
     engine: &mut dyn Jobs,
     job: &str,
-    display_id: &str,
+    card: Card<'_>,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
     let mut sounds = Sounds::default();
-    let ended = watch_with(engine, job, display_id, &mut sounds, call, cx);
+    let ended = watch_with(engine, job, card, &mut sounds, call, cx);
     sounds.clear(cx);
     ended
 }
@@ -74,13 +101,12 @@ fn watch(
 fn watch_with(
     engine: &mut dyn Jobs,
     job: &str,
-    display_id: &str,
+    mut card: Card<'_>,
     sounds: &mut Sounds,
     call: &Call,
     cx: &mut dyn Session,
 ) -> Result<JobView, Failure> {
     let events = engine.follow(job);
-    let mut card = Card::new(display_id);
     let mut view = JobView { job: job.to_owned(), ..JobView::default() };
     let mut stopping: Option<Instant> = None;
     let mut ended = false;
@@ -123,24 +149,25 @@ fn watch_with(
 /// The display of a followed job.
 struct Card<'a> {
     display_id: &'a str,
+    look: &'a mut dyn FnMut(&JobView) -> Bundle,
     /// When it was last drawn; nothing before the first time.
     drawn: Option<Instant>,
     /// Whether the view has changed since.
     stale: bool,
     /// Least time to the next redraw.
     pause: Duration,
-    /// The preview shown, so that its file is read once.
-    picture: Option<(Digest, String, Vec<u8>)>,
+    /// How many previews there were when it was last drawn.
+    previews: usize,
 }
 
 impl<'a> Card<'a> {
-    fn new(display_id: &'a str) -> Self {
-        Card { display_id, drawn: None, stale: false, pause: REDRAW, picture: None }
+    fn new(display_id: &'a str, look: &'a mut dyn FnMut(&JobView) -> Bundle) -> Self {
+        Card { display_id, look, drawn: None, stale: false, pause: REDRAW, previews: 0 }
     }
 
     fn changed(&mut self, view: &JobView, at_once: bool, cx: &mut dyn Session) {
         self.stale = true;
-        let first_picture = self.picture.is_none() && !view.previews.is_empty();
+        let first_picture = self.previews == 0 && !view.previews.is_empty();
         match at_once || first_picture {
             true => self.draw(view, cx),
             false => self.glance(view, cx),
@@ -155,24 +182,39 @@ impl<'a> Card<'a> {
     }
 
     fn draw(&mut self, view: &JobView, cx: &mut dyn Session) {
-        if let Some(preview) = latest(view)
-            && self.picture.as_ref().is_none_or(|(digest, _, _)| *digest != preview.digest)
-            && preview.size <= LARGEST_PREVIEW
-            // A preview that cannot be read is not worth ending the display for.
-            && let Ok(content) = std::fs::read(&preview.path)
-        {
-            self.picture = Some((preview.digest.clone(), preview.media_type.clone(), content));
-        }
-        let picture = self.picture.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
-        let bundle = job_card(view, picture);
+        let bundle = (self.look)(view);
         match self.drawn {
             Some(_) => cx.update(self.display_id, &bundle),
             None => cx.display(&bundle, Some(self.display_id)),
         }
-        let sent = picture.map_or(0, |(_, content)| content.len()) as f64 * 4.0 / 3.0;
+        let sent = bundle.data.get("text/html").and_then(|html| html.as_str()).map_or(0, str::len) as f64;
         self.pause = REDRAW.max(Duration::from_secs_f64(sent / BYTES_PER_SECOND));
         self.drawn = Some(Instant::now());
         self.stale = false;
+        self.previews = view.previews.len();
+    }
+}
+
+/// A picture that is shown: its digest, so that its file is read once, its MIME type and its bytes.
+pub(crate) type Shown = (Digest, String, Vec<u8>);
+
+/// The card of any job, with its latest picture, which is kept in `picture`.
+fn standard_card(view: &JobView, picture: &mut Option<Shown>) -> Bundle {
+    if let Some(preview) = latest(view) {
+        refresh(picture, preview);
+    }
+    let shown = picture.as_ref().map(|(_, mime, content)| (mime.as_str(), content.as_slice()));
+    job_card(view, shown)
+}
+
+/// Reads a preview in place of the one shown, unless it is the same, too large, or gone: a preview that cannot be read
+/// is not worth ending the display for.
+pub(crate) fn refresh(shown: &mut Option<Shown>, preview: &ArtifactRef) {
+    if shown.as_ref().is_none_or(|(digest, _, _)| *digest != preview.digest)
+        && preview.size <= LARGEST_PREVIEW
+        && let Ok(content) = preview.bytes()
+    {
+        *shown = Some((preview.digest.clone(), preview.media_type.clone(), content));
     }
 }
 

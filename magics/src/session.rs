@@ -5,7 +5,7 @@
 use crate::error::EvalFailure;
 use crate::jobs::{EngineJobs, Jobs};
 use spinbot::voices::Profiles;
-use spinbot::{Bundle, Fault};
+use spinbot::{Bundle, Fault, Loras};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -73,6 +73,11 @@ pub trait Session {
     /// Where the user's voices are kept. Tests bring their own.
     fn profiles(&self) -> Profiles {
         Profiles::standard()
+    }
+
+    /// Where the user's LoRAs are kept. Tests bring their own.
+    fn loras(&self) -> Loras {
+        Loras::standard()
     }
 
     /// The program itself, for what only its command line does. Tests bring their own.
