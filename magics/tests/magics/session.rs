@@ -1,8 +1,9 @@
 //! A notebook and an engine that only remember what they were asked.
 
 use spinbot::event::ArtifactRef;
+use spinbot::models::AddedModels;
 use spinbot::voices::Profiles;
-use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Plan};
+use spinbot::{Bundle, Digest, Event, EventBody, Fault, JobView, Loras, Plan};
 use spinbot_magics::cell::{Segment, split};
 use spinbot_magics::{EvalFailure, Failure, Jobs, Session, StreamName, Timing, execute};
 use std::cell::{Cell, RefCell};
@@ -50,13 +51,25 @@ impl FakeEngine {
     }
 }
 
+/// A LoRA of one tensor that says what calls it up.
+fn lora() -> Vec<u8> {
+    let header = r#"{"__metadata__":{"modelspec.trigger_phrase":"nova <3","ss_network_dim":"8"},
+        "lora_unet_q.lora_up.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat()
+}
+
 impl Notebook {
-    /// A notebook whose folder holds `me.jpg` and `hello.wav`.
+    /// A notebook whose folder holds `me.jpg` and `hello.wav`, with the model `portraits` and the LoRA `nova`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["me.jpg", "hello.wav"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
+        std::fs::create_dir_all(folder.path().join("models")).unwrap();
+        std::fs::create_dir_all(folder.path().join("loras")).unwrap();
+        let model = serde_json::json!([{"id": "portraits", "path": "portraits", "sha256": "a".repeat(64)}]);
+        std::fs::write(folder.path().join("models/added.json"), model.to_string()).unwrap();
+        std::fs::write(folder.path().join("loras/nova.safetensors"), lora()).unwrap();
         let engine = FakeEngine {
             seen: RefCell::default(),
             jobs: RefCell::default(),
@@ -180,7 +193,12 @@ impl Session for Notebook {
     }
 
     fn profiles(&self) -> Profiles {
-        Profiles::at(self.folder.path().join("voices"))
+        let models = AddedModels::at(self.folder.path());
+        Profiles::at(self.folder.path().join("voices")).with_models(models)
+    }
+
+    fn loras(&self) -> Loras {
+        Loras::at(self.folder.path().join("loras"))
     }
 
     fn program(&self) -> OsString {

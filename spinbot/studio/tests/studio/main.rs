@@ -3,6 +3,7 @@
 
 mod articulation;
 mod chain;
+mod drawing;
 mod refusals;
 mod speech;
 mod talking_head;
