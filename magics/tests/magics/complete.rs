@@ -23,7 +23,9 @@ fn names_flags_choices_and_files_complete() {
     check("%ti|me", Some("%time / %time"));
     check(
         "let a = 1;\n%|",
-        Some("%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %speak %time %voices / %"),
+        Some(
+            "%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %speak %time %voices / %",
+        ),
     );
     check("%%|", Some("%%bash %%clone_voice %%draw %%html %%markdown %%render %%speak %%time / %%"));
     check("?re|", Some("?render / ?re"));

@@ -41,20 +41,31 @@ fn the_grid_fills_in_and_the_pictures_are_left_as_a_variable() {
     notebook
         .run("%draw \"nova <b>, red curtain\" --lora nova:0.8 --seed 7,9 --size 64x96 --steps 4 --cfg 2 --as stage")
         .unwrap();
-    let pages: Vec<String> = notebook.shown.iter().map(|bundle| bundle.data["text/html"].to_string()).collect();
+    let pages: Vec<String> =
+        notebook.shown.iter().map(|bundle| bundle.data["text/html"].to_string()).collect();
     assert!(pages[0].contains("seed 9") && !pages[0].contains("<img"), "{}", pages[0]);
     // "first glimpse", then "one" in its place.
     assert!(pages.iter().any(|page| page.contains("Zmlyc3QgZ2xpbXBzZQ==")), "{pages:?}");
     assert!(pages.iter().all(|page| page.len() < 100_000));
     let html = notebook.html();
-    for wanted in ["data:image/jpeg;base64,dGhlIGdyaWQ=", "7, 9", "nova:0.8", "1 were already there", "stage", "&lt;b&gt;"] {
+    for wanted in [
+        "data:image/jpeg;base64,dGhlIGdyaWQ=",
+        "7, 9",
+        "nova:0.8",
+        "1 were already there",
+        "stage",
+        "&lt;b&gt;",
+    ] {
         assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
     }
     assert!(notebook.text().starts_with("stage: 2 pictures in "), "{}", notebook.text());
     let bound = notebook.seen.iter().find(|line| line.starts_with("bind stage: spinbot::Drawn")).unwrap();
     let json = bound.split_once("r#\"").unwrap().1.strip_suffix("\"#)?").unwrap();
     let drawn = spinbot::Drawn::from_json(json).unwrap();
-    assert_eq!((drawn.pictures()[1].seed(), drawn.pictures()[1].bytes().unwrap()), (9, b"the second".to_vec()));
+    assert_eq!(
+        (drawn.pictures()[1].seed(), drawn.pictures()[1].bytes().unwrap()),
+        (9, b"the second".to_vec())
+    );
 
     let plan = submitted(&notebook);
     let seeds: Vec<u64> = plan.steps.iter().map(|step| step.seed).collect();

@@ -28,10 +28,9 @@ fn save(path: &Path, tensors: &Tensors) {
         .values()
         .map(|(_, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
         .collect();
-    let views = tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, (shape, _)), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let views = tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
@@ -63,16 +62,20 @@ fn write_model(folder: &Path) -> PathBuf {
     }
     std::fs::write(folder.join("model_index.json"), description["model_index.json"].to_string()).unwrap();
     std::fs::create_dir_all(folder.join("scheduler")).unwrap();
-    std::fs::write(folder.join("scheduler/scheduler_config.json"), description["scheduler"].to_string()).unwrap();
+    std::fs::write(folder.join("scheduler/scheduler_config.json"), description["scheduler"].to_string())
+        .unwrap();
     std::fs::create_dir_all(folder.join("tokenizer")).unwrap();
-    std::fs::copy(fixture("diffusion/tokenizer/tokenizer.json"), folder.join("tokenizer/tokenizer.json")).unwrap();
+    std::fs::copy(fixture("diffusion/tokenizer/tokenizer.json"), folder.join("tokenizer/tokenizer.json"))
+        .unwrap();
     folder.to_owned()
 }
 
 /// A LoRA on one layer's queries, of that width, under kohya's names.
 fn write_lora(path: PathBuf, width: usize) -> PathBuf {
     let layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
-    let pair = |leaf: &str, shape: Vec<usize>, seed| (format!("{layer}.{leaf}.weight"), (shape, random(seed, 2 * width)));
+    let pair = |leaf: &str, shape: Vec<usize>, seed| {
+        (format!("{layer}.{leaf}.weight"), (shape, random(seed, 2 * width)))
+    };
     save(&path, &[pair("lora_down", vec![2, width], 1), pair("lora_up", vec![width, 2], 2)].into());
     path
 }
@@ -114,7 +117,8 @@ fn a_picture_follows_from_its_seed_and_loras_and_stops_when_told() {
     assert_eq!(told.progress, [(1.0, 3.0), (2.0, 3.0), (3.0, 3.0)]);
     // What is foreseen, and the result.
     assert_eq!(told.previews, ["seed 7", "seed 7"]);
-    let read = |bytes: &[u8]| picture::read_bytes(bytes, "drawn", &Caps { min_side: 8, ..Caps::default() }).unwrap();
+    let read =
+        |bytes: &[u8]| picture::read_bytes(bytes, "drawn", &Caps { min_side: 8, ..Caps::default() }).unwrap();
     assert_eq!(read(&first).dimensions(), (64, 64));
     let texts: BTreeMap<String, String> = picture::png_texts(&first, "drawn").unwrap().into_iter().collect();
     assert!(texts["parameters"].contains("Steps: 3, Sampler: Euler, CFG scale: 4, Seed: 7, Size: 64x64"));
@@ -165,16 +169,27 @@ fn what_cannot_be_drawn_is_told_with_its_argument() {
     let wide = ("lora1", write_lora(chain.path("wide.safetensors"), 48));
     let square = image::RgbImage::new(32, 32);
     std::fs::write(chain.path("square.png"), picture::png_bytes(&square).unwrap()).unwrap();
-    std::fs::write(chain.path("wide.png"), picture::png_bytes(&image::RgbImage::new(64, 32)).unwrap()).unwrap();
+    std::fs::write(chain.path("wide.png"), picture::png_bytes(&image::RgbImage::new(64, 32)).unwrap())
+        .unwrap();
     std::fs::create_dir_all(chain.path("nothing")).unwrap();
     let masked = [("image", chain.path("square.png")), ("mask", chain.path("wide.png"))];
     for (params, inputs, about, expected) in [
-        (Draw { weights: vec![1.0], ..params() }, vec![model.clone(), wide], "lora1", "another kind of model"),
+        (
+            Draw { weights: vec![1.0], ..params() },
+            vec![model.clone(), wide],
+            "lora1",
+            "another kind of model",
+        ),
         (Draw { size: Some((65, 64)), ..params() }, vec![model.clone()], "size", "65x64 is no size"),
         (Draw { size: Some((1 << 31, 1 << 31)), ..params() }, vec![model.clone()], "size", "4 megapixels"),
         (Draw { prompt: "a red hat and ".repeat(100), ..params() }, vec![model.clone()], "prompt", "tokens"),
         (Draw { steps: 0, ..params() }, vec![model.clone()], "steps", "need 1 to 200"),
-        (params(), [&[model.clone()][..], &masked].concat(), "mask", "the mask is 64x32 and its picture 32x32"),
+        (
+            params(),
+            [&[model.clone()][..], &masked].concat(),
+            "mask",
+            "the mask is 64x32 and its picture 32x32",
+        ),
         (params(), vec![("model", chain.path("nothing"))], "model", "model_index.json"),
     ] {
         let fault = fault(chain.attempt(&params, &inputs, &mut Told::default()));
