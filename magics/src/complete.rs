@@ -9,6 +9,7 @@ use crate::magic::{Magic, find, registry};
 use crate::reference::{about, help, label};
 use crate::spec::{Arg, BodyKind, Kind};
 use spinbot::Bundle;
+use spinbot::Loras;
 use spinbot::models::AddedModels;
 use spinbot::voices::{Profiles, STOCK};
 use std::path::Path;
@@ -172,6 +173,7 @@ fn values(arg: &Arg, typed: &str, end: usize, cwd: &Path) -> Completions {
             let models = AddedModels::standard().list().unwrap_or_default();
             matching(models.into_iter().map(|model| model.id), text, whole)
         }
+        Kind::Lora => matching(Loras::standard().names().unwrap_or_default(), text, whole),
         Kind::File | Kind::Path => {
             let escape = |name: &str| match quote {
                 Some(_) => name.to_owned(),

@@ -27,7 +27,7 @@ pub(crate) fn value(arg: &Arg, text: &str, span: Span, cwd: &Path) -> Result<Val
         wrong(message).help(format!("write `{written}`: {}", arg.help))
     };
     match arg.kind {
-        Kind::Text | Kind::Voice | Kind::Model | Kind::Code => Ok(Value::Text(text.to_owned())),
+        Kind::Text | Kind::Voice | Kind::Model | Kind::Lora | Kind::Code => Ok(Value::Text(text.to_owned())),
         Kind::Flag => match text {
             "true" => Ok(Value::Flag),
             _ => Err(wrong(format!("{name} takes no value")).help("write it alone")),

@@ -3,9 +3,11 @@
 mod bash;
 mod cancel;
 mod clone_voice;
+mod draw;
 mod html;
 mod jobs;
 mod listen;
+mod loras;
 mod lsmagic;
 mod markdown;
 mod models;
@@ -22,9 +24,11 @@ pub(crate) const ALL: &[&dyn Magic] = &[
     &bash::Bash,
     &cancel::Cancel,
     &clone_voice::CloneVoice,
+    &draw::Draw,
     &html::Html,
     &jobs::Jobs,
     &listen::Listen,
+    &loras::Loras,
     &lsmagic::LsMagic,
     &markdown::Markdown,
     &models::Models,

@@ -86,7 +86,9 @@ fn domain(arg: &Arg) -> String {
         Kind::Choice(choices) => choices.join(", "),
         Kind::Name => "a variable's name".to_owned(),
         Kind::File => "a file".to_owned(),
-        Kind::Text | Kind::Path | Kind::Voice | Kind::Model | Kind::Flag | Kind::Code => String::new(),
+        Kind::Text | Kind::Path | Kind::Voice | Kind::Model | Kind::Lora | Kind::Flag | Kind::Code => {
+            String::new()
+        }
     };
     let notes = [
         range,

@@ -15,6 +15,8 @@ pub enum Kind {
     Voice,
     /// A model of the user's own; whether there is one is seen when it is used.
     Model,
+    /// A LoRA's name or file, with its weight behind a colon where it has one.
+    Lora,
     /// A Rust variable's name.
     Name,
     /// A number in `min..=max`.

@@ -5,8 +5,10 @@
 //! Colours come from the theme where there is one (`--jp-*`), else from the surrounding text: every themed
 //! declaration follows a plain one, which is what is left of both in an untrusted notebook.
 
+mod drawn;
 mod heard;
 mod job_card;
+mod loras;
 mod player;
 mod scale;
 mod spoken;
@@ -16,8 +18,10 @@ mod voice_card;
 mod voices;
 mod waveform;
 
+pub(crate) use drawn::{DrawnCard, drawing};
 pub(crate) use heard::heard;
 pub(crate) use job_card::job_card;
+pub(crate) use loras::loras;
 pub(crate) use player::{Player, inline_size};
 pub(crate) use spoken::{SpokenCard, sound_preview};
 pub(crate) use training::{Trained, training_card};

@@ -74,6 +74,14 @@ pub(crate) const STAGES: &[Stage] = &[
         browsers: false,
     },
     Stage {
+        name: "pictures",
+        about: "%draw, %loras and what they refuse, with a model of random weights",
+        cargo: None,
+        python: &["test_pictures.py"],
+        models: false,
+        browsers: false,
+    },
+    Stage {
         name: "browser",
         about: "the tutorials' sound and video played in headless Chromium and Firefox",
         cargo: None,

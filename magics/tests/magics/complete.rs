@@ -23,9 +23,14 @@ fn names_flags_choices_and_files_complete() {
     check("%ti|me", Some("%time / %time"));
     check(
         "let a = 1;\n%|",
-        Some("%cancel %clone_voice %jobs %listen %lsmagic %models %render %speak %time %train_lora %voices / %"),
+        Some(
+            "%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %speak %time %train_lora %voices / %",
+        ),
     );
-    check("%%|", Some("%%bash %%clone_voice %%html %%markdown %%render %%speak %%time / %%"));
+    check(
+        "%%|",
+        Some("%%bash %%clone_voice %%draw %%html %%markdown %%render %%speak %%time %%train_lora / %%"),
+    );
     check("?re|", Some("?render / ?re"));
     check("%render --pre|", Some("--preset / --pre"));
     check("%render --seed 1 --s|", Some("--speech --speed --style / --s"));
@@ -33,6 +38,7 @@ fn names_flags_choices_and_files_complete() {
     check("%speak Hi --voice bm_g|", Some("bm_george / bm_g"));
     check("%speak Hi --voice af_heart:0.6+am_ec|", Some("am_echo / am_ec"));
     check("%clone_voice m|", Some("me.jpg my\\ photo.jpg / m"));
+    check("%draw hi --scheduler dpm|", Some("dpm-2m dpm-2m-karras / dpm"));
     check("%render --preset=f|", Some("fine / f"));
     check("%render --dry-run --style l|", Some("lively / l"));
     check("%render --portrait m|", Some("me.jpg my\\ photo.jpg / m"));

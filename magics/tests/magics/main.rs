@@ -6,6 +6,7 @@
 
 mod complete;
 mod docs;
+mod draw;
 mod errors;
 mod examples;
 mod pieces;

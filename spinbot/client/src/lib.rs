@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod cell;
 pub mod clone_voice;
 pub mod display;
+pub mod draw;
 pub mod engine;
 pub mod event;
 pub mod fault;
@@ -49,6 +50,7 @@ pub use bundle::{
 };
 pub use clone_voice::{CloneVoice, clone_voice};
 pub use display::{DisplayHandle, clear_output, display, progress};
+pub use draw::{Draw, Drawn, DrawnPicture, Sampler, draw};
 pub use engine::{Engine, Job};
 pub use event::{Event, EventBody, JobState, JobView};
 pub use fault::{Fault, Result};
@@ -69,10 +71,12 @@ pub mod prelude {
         Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
     };
     pub use crate::display::DisplayHandle;
+    pub use crate::draw::{Drawn, DrawnPicture, Sampler};
     pub use crate::engine::{Engine, Job};
     pub use crate::event::{Event, JobView};
     pub use crate::fault::Fault;
     pub use crate::listen::{Dnsmos, Heard, Likeness};
+    pub use crate::loras::{Lora, LoraFormat};
     pub use crate::pictures::{Captions, Crop, PicturesRead};
     pub use crate::plan::{Plan, Step};
     pub use crate::render::{Render, Take};

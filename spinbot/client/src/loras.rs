@@ -174,6 +174,14 @@ impl Lora {
         if said.is_empty() { "says nothing of itself".to_owned() } else { said.join("; ") }
     }
 
+    /// Writes it to a file of the user's as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn export(&self, path: impl AsRef<Path>) -> Result<()> {
+        copy_whole(&self.path, path.as_ref())
+    }
+
     /// Deletes its file.
     ///
     /// # Errors
@@ -352,7 +360,10 @@ impl Loras {
 }
 
 /// Copies beside the place and renames: whoever reads sees the old file or the new one. Nobody else may read it.
-pub(crate) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn copy_whole(from: &Path, to: &Path) -> Result<()> {
     let mut unfinished = to.as_os_str().to_owned();
     unfinished.push(format!(".{}.part", std::process::id()));
     let unfinished = PathBuf::from(unfinished);

@@ -445,3 +445,74 @@ impl StepParams for ReadPictures {
     const INPUTS: &'static [&'static str] = &["picture+", "caption*", "model?"];
     const OUTPUTS: &'static [&'static str] = &["pictures", "sheet", "report"];
 }
+
+/// Draws one picture, so that each seed of several is kept alone.
+///
+/// Inputs `model` (a diffusers folder or a single file of Stable Diffusion's kind), `lora1`, ... (files), `image` to begin
+/// from, `mask` of it (light is redrawn). The step's seed is the picture's. Output `picture` (PNG, with what it was made
+/// of in its text chunks `spinbot.plan`, as JSON, and `parameters`, as the webui writes it). Previews: `seed N`, a small
+/// picture of what is foreseen, then of the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    /// What it shows, in the webui's syntax: `(word:1.3)`, `[word]`, `BREAK`.
+    pub prompt: String,
+    /// What it must not show.
+    pub negative: Option<String>,
+    /// Steps of the sampling method, 1..=200.
+    pub steps: u32,
+    /// Weight of the prompt against the negative one, 1..=30; 1 is without guidance.
+    pub cfg: f64,
+    /// How far guided predictions are brought back to the deviation of unguided ones, 0..=1.
+    pub rescale: f64,
+    /// The sampling method, one of [`crate::draw::Sampler`]; the model's own when it is nothing.
+    pub sampler: Option<crate::draw::Sampler>,
+    /// Width and height in pixels; the size the model was trained on, or that of `image`, when it is nothing.
+    pub size: Option<(u32, u32)>,
+    /// How much of `image` may change, 0..=1.
+    pub strength: f64,
+    /// The weight of each LoRA, in their order.
+    pub weights: Vec<f64>,
+    /// Layers of the text encoder left out at the end, 0..=11.
+    pub clip_skip: u32,
+}
+
+impl StepParams for Draw {
+    const KIND: &'static str = "draw";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["model", "lora*", "image?", "mask?"];
+    const OUTPUTS: &'static [&'static str] = &["picture"];
+}
+
+/// Lays pictures out as a grid with a label over each.
+///
+/// Inputs `picture1`, ... Output `grid` (JPEG, less than 1.4 MB).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArrangePictures {
+    /// What stands over the whole.
+    pub title: String,
+    /// What stands over each picture.
+    pub labels: Vec<String>,
+}
+
+impl StepParams for ArrangePictures {
+    const KIND: &'static str = "arrange_pictures";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["picture+"];
+    const OUTPUTS: &'static [&'static str] = &["grid"];
+}
+
+/// Writes a LoRA under other names.
+///
+/// Inputs `lora`, and the `model` it was made for, whose layers give the names. Output `lora` (safetensors).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConvertLora {
+    /// Whose names.
+    pub format: crate::loras::LoraFormat,
+}
+
+impl StepParams for ConvertLora {
+    const KIND: &'static str = "convert_lora";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["lora", "model"];
+    const OUTPUTS: &'static [&'static str] = &["lora"];
+}

@@ -123,6 +123,64 @@ pub fn png_bytes(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The picture as a PNG file with texts under keywords (PNG specification, section 11.3.3): as `tEXt` where they are
+/// Latin-1, which everything reads, else as `iTXt`.
+///
+/// # Errors
+/// If the picture has no pixels, or a keyword is not of 1 to 79 Latin-1 characters.
+pub fn png_bytes_with_texts(picture: &RgbImage, texts: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let failed = |e: png::EncodingError| MediaError::encode("writing a PNG", e);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Balanced);
+    for (keyword, text) in texts {
+        let (keyword, latin1) = ((*keyword).to_owned(), text.chars().all(|c| u32::from(c) < 256));
+        let added = match latin1 {
+            true => encoder.add_text_chunk(keyword, (*text).to_owned()),
+            false => encoder.add_itxt_chunk(keyword, (*text).to_owned()),
+        };
+        added.map_err(failed)?;
+    }
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(picture.as_raw()))
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Bytes that the texts of a PNG may unpack to.
+const MAX_TEXTS: usize = 4 << 20;
+
+/// The texts of a PNG file by keyword: `tEXt`, `zTXt` and `iTXt`, those before the pixels.
+///
+/// # Errors
+/// If it is no PNG, or its texts are broken or larger than 4 MB.
+pub fn png_texts(bytes: &[u8], label: &str) -> Result<Vec<(String, String)>> {
+    let broken =
+        |e: png::DecodingError| MediaError::broken(label, "reading the picture's texts", e.to_string());
+    let limits = png::Limits { bytes: MAX_TEXTS };
+    let reader = png::Decoder::new_with_limits(Cursor::new(bytes), limits).read_info().map_err(broken)?;
+    let info = reader.info();
+    let mut texts: Vec<(String, String)> = info
+        .uncompressed_latin1_text
+        .iter()
+        .map(|chunk| (chunk.keyword.clone(), chunk.text.clone()))
+        .collect();
+    for chunk in &info.compressed_latin1_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(MAX_TEXTS).map_err(broken)?;
+        texts.push((chunk.keyword.clone(), chunk.get_text().map_err(broken)?));
+    }
+    for chunk in &info.utf8_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(MAX_TEXTS).map_err(broken)?;
+        texts.push((chunk.keyword.clone(), chunk.get_text().map_err(broken)?));
+    }
+    Ok(texts)
+}
+
 /// A drawing as a PNG file with a palette: a third of the bytes, slower. Of a picture with more than 256 colours
 /// each gives up its lowest bits until there are no more than that.
 ///

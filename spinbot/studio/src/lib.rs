@@ -6,13 +6,14 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `convert_lora` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
 //! | `pictures/` | pictures to learn from: what is cut out of each, and what it is seen to show |
+//! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
 //! ```
@@ -27,6 +28,7 @@
 mod clips;
 mod cloning;
 mod coarticulation;
+mod drawing;
 mod ease;
 mod gesture;
 mod hearing;

@@ -5,6 +5,8 @@
 
 use crate::step::{StepInput, model_fault};
 use spinbot::{Fault, home};
+use spinbot_models::diffusion::lora_file::LoraFile;
+use spinbot_models::diffusion::pipeline::{AppliedLoras, Pipeline, Precision};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
 use spinbot_models::listen::Listener;
@@ -79,6 +81,95 @@ pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
     let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
     *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
     Ok(loaded)
+}
+
+/// A model to draw with, and LoRAs laid out for it.
+pub(crate) struct Painter {
+    /// The model.
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The LoRAs.
+    pub(crate) loras: Arc<AppliedLoras>,
+}
+
+/// What of a painter is kept: the model, which LoRAs' words it was taught, and the last LoRAs with what they were laid
+/// out from.
+struct KeptPainter {
+    sha256: String,
+    pipeline: Arc<Pipeline>,
+    taught: Vec<String>,
+    loras: Option<KeptLoras>,
+}
+
+/// LoRAs by hash and weight, as they were laid out.
+struct KeptLoras {
+    mixture: Vec<(String, u64)>,
+    applied: Arc<AppliedLoras>,
+}
+
+/// The model of those files with these LoRAs, each counted by its weight, and with the words that they taught it. Of
+/// several models the last is kept, and of that the last mixture: each may have gigabytes, and one prompt after another
+/// is drawn with the same. What was taught other words is loaded anew.
+pub(crate) fn painter(model: &StepInput, loras: &[(&StepInput, f64)]) -> Result<Painter, Fault> {
+    static KEPT: Mutex<Option<KeptPainter>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted: Vec<(String, u64)> =
+        loras.iter().map(|(file, weight)| (file.sha256.clone(), weight.to_bits())).collect();
+    if let Some(KeptPainter { sha256, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) = &*slot
+        && *sha256 == model.sha256
+        && *mixture == wanted
+    {
+        return Ok(Painter { pipeline: Arc::clone(pipeline), loras: Arc::clone(applied) });
+    }
+    let about =
+        |number: usize| move |error: ModelError| model_fault(error).about(format!("lora{}", number + 1));
+    let other_model = "use a LoRA that was made for this model, or name the model it was made for with --base; \
+                       `%loras` says which";
+    let mut files = Vec::with_capacity(loras.len());
+    let mut words = Vec::new();
+    for (number, (file, weight)) in loras.iter().enumerate() {
+        // The store's files have no extension, by which formats are told apart.
+        let opened = LoraFile::open_stored(&file.path, &file.label).map_err(about(number))?;
+        if let Some(word) = opened.trigger().map_err(about(number))? {
+            words.push((number, file.sha256.clone(), word));
+        }
+        files.push((opened, *weight));
+    }
+    let to_teach: Vec<String> = words.iter().map(|(_, sha256, _)| sha256.clone()).collect();
+    // Taken out, so that nothing half-taught is kept.
+    let known = slot.take().filter(|kept| kept.sha256 == model.sha256);
+    let known = known.filter(|kept| kept.taught == to_teach || kept.taught.is_empty());
+    // One that is drawing cannot be taught.
+    let known = known.filter(|kept| kept.taught == to_teach || Arc::strong_count(&kept.pipeline) == 1);
+    let mut kept = match known {
+        Some(kept) => kept,
+        None => {
+            let pipeline = Pipeline::open(&model.path, Precision::F32, &Device::cpu());
+            let pipeline = Arc::new(pipeline.map_err(|error| model_fault(error).about("model"))?);
+            KeptPainter { sha256: model.sha256.clone(), pipeline, taught: Vec::new(), loras: None }
+        }
+    };
+    kept.loras = None;
+    let applied = kept.pipeline.adapters(&files);
+    let applied = match applied {
+        Ok(applied) => Arc::new(applied),
+        Err(error) => {
+            *slot = Some(kept);
+            return Err(model_fault(error).about("lora1").help(other_model));
+        }
+    };
+    if kept.taught != to_teach {
+        let Some(pipeline) = Arc::get_mut(&mut kept.pipeline) else {
+            return Err(Fault::new("the model could not be taught the words of its LoRAs"));
+        };
+        for (number, _, word) in &words {
+            pipeline.teach(word).map_err(|error| about(*number)(error).help(other_model))?;
+        }
+        kept.taught = to_teach;
+    }
+    let painter = Painter { pipeline: Arc::clone(&kept.pipeline), loras: Arc::clone(&applied) };
+    kept.loras = Some(KeptLoras { mixture: wanted, applied });
+    *slot = Some(kept);
+    Ok(painter)
 }
 
 /// The stock voices.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use spinbot::steps::{
-    Animate, Articulate, CheckCloner, CloneVoice, Drive, Encode, EncodeSpeech, Listen, ReadClips,
-    ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams, TrainLora,
+    Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
+    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
+    TrainLora,
 };
 use spinbot::{Fault, plan::Step};
 use std::collections::BTreeMap;
@@ -175,6 +176,9 @@ const STEPS: &[Entry] = &[
     entry::<CloneVoice>(),
     entry::<Listen>(),
     entry::<TrainLora>(),
+    entry::<Draw>(),
+    entry::<ArrangePictures>(),
+    entry::<ConvertLora>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

@@ -1,9 +1,12 @@
 //! One file per step.
 
 mod animate;
+mod arrange_pictures;
 mod articulate;
 mod check_cloner;
 mod clone_voice;
+mod convert_lora;
+mod draw;
 mod drive;
 mod encode;
 mod encode_speech;

@@ -118,3 +118,17 @@ fn resizing_keeps_colours_and_averages_detail() {
     assert!(large.pixels().all(|p| p.0 == [10, 200, 90]));
     assert_eq!(picture::resize(&flat, 0, 0).dimensions(), (1, 1));
 }
+
+#[test]
+fn texts_go_into_a_png_and_come_out_again() {
+    let drawn = RgbImage::from_fn(20, 10, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    let texts = [("parameters", "café, Steps: 20"), ("spinbot.plan", "{\"prompt\": \"写真\"}")];
+    let bytes = picture::png_bytes_with_texts(&drawn, &texts).unwrap();
+    let caps = Caps { min_side: 8, ..Caps::default() };
+    assert_eq!(picture::read_bytes(&bytes, "drawn", &caps).unwrap(), drawn);
+    let found = picture::png_texts(&bytes, "drawn").unwrap();
+    assert_eq!(found, texts.map(|(keyword, text)| (keyword.to_owned(), text.to_owned())));
+    assert!(picture::png_bytes_with_texts(&drawn, &[("", "no keyword")]).is_err());
+    assert!(picture::png_texts(b"\xFF\xD8\xFF", "a.jpg").is_err());
+    assert!(picture::png_texts(&bytes[..40], "cut.png").is_err());
+}

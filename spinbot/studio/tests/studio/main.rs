@@ -3,6 +3,7 @@
 
 mod articulation;
 mod chain;
+mod drawing;
 mod pictures;
 mod pocket;
 mod refusals;

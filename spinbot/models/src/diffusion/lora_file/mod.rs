@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct LoraFile {
     path: PathBuf,
+    label: String,
     tensors: TensorFile<'static>,
     pairs: Vec<Pair>,
     metadata: LoraMetadata,
@@ -66,8 +67,16 @@ impl LoraFile {
     pub fn open(path: &Path) -> Result<LoraFile> {
         added::check_format(path)?;
         let label = path.file_name().map_or_else(|| "LoRA".into(), |name| name.to_string_lossy());
-        let tensors = TensorFile::open(&label, path)?;
-        let refuse = |reason| ModelError::Weights { model: label.to_string(), reason };
+        LoraFile::open_stored(path, &label)
+    }
+
+    /// As [`LoraFile::open`], of a safetensors file by whatever name; `label` is what it is called.
+    ///
+    /// # Errors
+    /// As [`LoraFile::open`].
+    pub fn open_stored(path: &Path, label: &str) -> Result<LoraFile> {
+        let tensors = TensorFile::open(label, path)?;
+        let refuse = |reason| ModelError::Weights { model: label.to_owned(), reason };
         let alphas = metadata::peft_alphas(path, &tensors)?;
         let mut layers: BTreeMap<(&str, bool), BTreeMap<Leaf, &str>> = BTreeMap::new();
         let mut unknown = Vec::new();
@@ -117,7 +126,7 @@ impl LoraFile {
             return Err(refuse("it holds no LoRA: no pair of tensors in it is named like one".into()));
         }
         let metadata = LoraMetadata::read(tensors.metadata());
-        Ok(LoraFile { path: path.to_owned(), pairs, metadata, unknown, tensors })
+        Ok(LoraFile { path: path.to_owned(), label: label.to_owned(), pairs, metadata, unknown, tensors })
     }
 
     /// What it says of itself.
@@ -131,6 +140,11 @@ impl LoraFile {
     /// [`ModelError::Weights`] when it is none.
     pub fn trigger(&self) -> Result<Option<TriggerEmbedding>> {
         TriggerEmbedding::read(&self.tensors)
+    }
+
+    /// What it is called, for messages.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Where it lies.
@@ -226,8 +240,7 @@ impl LoraFile {
     }
 
     fn refuse(&self, reason: String) -> ModelError {
-        let label = self.path.file_name().map_or_else(|| "LoRA".into(), |name| name.to_string_lossy());
-        ModelError::Weights { model: label.into_owned(), reason }
+        ModelError::Weights { model: self.label.clone(), reason }
     }
 }
 

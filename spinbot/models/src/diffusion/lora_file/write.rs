@@ -18,9 +18,7 @@ pub enum LoraFormat {
     Kohya,
 }
 
-/// Writes the adapters of some components, given with their sites, as f32, f16 or bf16. Where a site carries several
-/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same. A trigger's embeddings go
-/// along.
+/// Writes the adapters of some components, as [`bytes`] gives them.
 ///
 /// # Errors
 /// [`ModelError::Weights`] when there is nothing to write, [`ModelError::Io`] when the disk refuses it.
@@ -35,7 +33,9 @@ pub fn write(
     write_whole(path, &bytes(format, components, trigger, metadata, dtype)?)
 }
 
-/// The same as bytes.
+/// A file of the adapters of some components, given with their sites, as f32, f16 or bf16. Where a site carries several
+/// pairs, as in a mixture, they become one of the sum of their ranks, which gives the same. A trigger's embeddings go
+/// along.
 ///
 /// # Errors
 /// [`ModelError::Weights`] when there is nothing to write.

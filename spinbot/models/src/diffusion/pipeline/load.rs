@@ -2,7 +2,7 @@
 
 use super::{Pipeline, PipelineAdapters};
 use crate::diffusion::checkpoint::Checkpoint;
-use crate::diffusion::lora_file::LoraFile;
+use crate::diffusion::lora_file::{self, LoraFile, LoraFormat, LoraMetadata, TriggerEmbedding};
 use crate::diffusion::text::{ClipText, ClipTextConfig, ClipTokenizer, TextEncoder};
 use crate::diffusion::unet::{UNet2DCondition, UNetConfig};
 use crate::diffusion::vae::{AutoencoderKl, AutoencoderKlConfig};
@@ -99,7 +99,7 @@ impl Pipeline {
     pub fn adapters(&self, loras: &[(LoraFile, f64)]) -> Result<AppliedLoras> {
         let mut applied = AppliedLoras { adapters: PipelineAdapters::default(), unmatched: Vec::new() };
         for (file, weight) in loras {
-            let label = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let label = file.label();
             let PipelineAdapters { unet, text_encoder, text_encoder_2 } = &mut applied.adapters;
             let mut matched = 0;
             let parts = [(self.unet.sites(), unet)].into_iter().chain(
@@ -113,13 +113,31 @@ impl Pipeline {
             }
             if matched == 0 {
                 return Err(ModelError::Weights {
-                    model: label,
+                    model: label.to_owned(),
                     reason: "none of its layers is in this model: it was made for another kind of model"
                         .into(),
                 });
             }
         }
         Ok(applied)
+    }
+
+    /// A LoRA file of adapters for its layers, with f16 numbers, and of a trigger's embeddings.
+    ///
+    /// # Errors
+    /// As [`lora_file::bytes`].
+    pub fn lora_bytes(
+        &self,
+        format: LoraFormat,
+        adapters: &PipelineAdapters,
+        trigger: Option<&TriggerEmbedding>,
+        metadata: &LoraMetadata,
+    ) -> Result<Vec<u8>> {
+        let encoders = self.encoders.iter().map(|encoder| encoder.model.sites());
+        let own = [&adapters.text_encoder, &adapters.text_encoder_2];
+        let parts: Vec<_> =
+            [(self.unet.sites(), &adapters.unet)].into_iter().chain(encoders.zip(own)).collect();
+        lora_file::bytes(format, &parts, trigger, metadata, DType::F16)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From prompts to pictures: the parts of a Stable Diffusion model put together, as diffusers' pipelines do.
 //!
-//! No grids and no PNG: pictures are tensors or RGB bytes.
+//! Only `load.rs` knows files; the rest takes the parts as they are handed over. No grids and no PNG: pictures are
+//! tensors or RGB bytes.
 
 mod draw;
 mod load;
@@ -12,7 +13,7 @@ mod tests;
 
 pub use draw::Progress;
 pub use load::{AppliedLoras, Precision};
-pub use pictures::{Rgb8, from_rgb8, to_rgb8};
+pub use pictures::{Rgb8, from_rgb8, mask_from_rgb8, to_rgb8};
 pub use preview::LatentPreview;
 pub use request::{DrawRequest, Source, Subject};
 
@@ -160,6 +161,16 @@ impl Pipeline {
     /// What the edges of its pictures must be a multiple of, in pixels: 64 for SD 1.5.
     pub fn multiple(&self) -> usize {
         self.vae.factor() << (self.unet.config().block_out_channels.len() - 1)
+    }
+
+    /// Tokens of a prompt, start and end left out, and how many of them one pass of the text encoders reads.
+    ///
+    /// # Errors
+    /// [`ModelError::Prompt`] when the tokenizer refuses it.
+    pub fn tokens(&self, prompt: &str) -> Result<(usize, usize)> {
+        let counts = self.encoders.iter().map(|encoder| encoder.tokenizer.count(prompt));
+        let most = counts.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+        Ok((most, self.encoders.first().map_or(0, |encoder| encoder.tokenizer.length() - 2)))
     }
 
     /// Bounds memory: attention holds at most that many scores at once, and pictures with an edge of more pixels than

@@ -50,3 +50,13 @@ pub fn from_rgb8(picture: &Rgb8, device: &Device) -> Result<Tensor> {
         .and_then(|picture| picture.permute((0, 3, 1, 2))?.contiguous())
         .map_err(ModelError::tensor("reading a picture's bytes"))
 }
+
+/// The mask of a picture, `[1, 1, height, width]`: 1 where it is light, to be redrawn, 0 where it is dark.
+///
+/// # Errors
+/// As [`from_rgb8`].
+pub fn mask_from_rgb8(picture: &Rgb8, device: &Device) -> Result<Tensor> {
+    let light = from_rgb8(picture, device)?;
+    (light.mean_keepdim(1).and_then(|light| light.ge(0.0)?.to_dtype(DType::F32)))
+        .map_err(ModelError::tensor("reading a mask"))
+}

@@ -147,6 +147,16 @@ impl ClipTokenizer {
         found.min_by_key(|(place, trigger)| (*place, std::cmp::Reverse(trigger.word.len())))
     }
 
+    /// How many tokens a weighted prompt has, start and end left out.
+    ///
+    /// # Errors
+    /// [`ModelError::Prompt`] when the tokenizer refuses it.
+    pub fn count(&self, prompt: &str) -> Result<usize> {
+        let sections = prompt::parse(prompt);
+        let spans = sections.iter().flatten();
+        spans.map(|span| Ok(self.ids(&span.text)?.len())).sum()
+    }
+
     /// The chunks of a weighted prompt (see [`prompt::parse`]): at least one, each as long as a pass. A chunk ends at
     /// `BREAK`, and where it is full: at its last comma if that is near, so that phrases stay whole.
     ///
@@ -172,7 +182,11 @@ impl ClipTokenizer {
             chunks.push(self.framed(rest));
             if chunks.len() > MAX_CHUNKS {
                 return Err(ModelError::Prompt {
-                    reason: format!("it has over {} tokens", MAX_CHUNKS * room),
+                    reason: format!(
+                        "it has {} tokens, the most are about {}",
+                        self.count(prompt)?,
+                        MAX_CHUNKS * room
+                    ),
                     advice: "describe the picture in fewer words: what comes late hardly counts".into(),
                 });
             }
