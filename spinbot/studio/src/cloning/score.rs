@@ -102,16 +102,18 @@ impl Score {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A voice of that likeness to the voice of likeness 1.
+    pub(in crate::cloning) fn print(x: f32) -> Voiceprint {
+        let mut values = [0.0; 256];
+        (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
+        Voiceprint(values)
+    }
 
     #[test]
     fn a_stage_must_help_and_cost_nothing() {
-        let print = |x: f32| {
-            let mut values = [0.0; 256];
-            (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
-            Voiceprint(values)
-        };
         let score = |similarity: f32, word_error: f64, dnsmos: f64| Score {
             prints: Prints { ge2e: print(similarity), dvector: print(0.5) },
             word_error,
