@@ -4,20 +4,21 @@
     python tests/reference/diffusion_lora.py check       reads ours, which lie there too, in diffusers
     python tests/reference/diffusion_lora.py check DIR   reads those that the Rust tests just wrote
 
-A small network of SD 1.5's kind with weights by `recipe` (diffusion_unet.py) gets adapters of rank 2 and alpha 3 on
+A small network of SD 1.5's kind with weights by `recipe` (diffusion_recipe.py) gets adapters of rank 2 and alpha 3 on
 linear layers and convolutions, and a text encoder some too. expected.safetensors holds what it predicts without
 them, with them at weight 1, and with two mixed.
 """
 import json, logging, shutil, sys, warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
+
+from diffusion_recipe import filled, recipe
 
 HERE = Path(__file__).parent / "diffusion_lora"
 torch.set_num_threads(1)
@@ -28,31 +29,6 @@ TEXT = dict(vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_laye
 TARGETS = ["to_q", "to_v", "to_out.0", "ff.net.2", "proj_in", "conv1", "conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv"]
 TEXT_TARGETS = ["q_proj", "out_proj", "fc1"]
 RANK, ALPHA = 2, 3.0
-
-
-def recipe(name, shape):
-    seed = 2166136261
-    for byte in name.encode():
-        seed = (seed ^ byte) * 16777619 % 2**32
-    x = (np.arange(int(np.prod(shape)), dtype=np.uint64) * 0x9E3779B9 + seed) % 2**32
-    x = (x ^ (x >> 16)) * 0x85EBCA6B % 2**32
-    x = (x ^ (x >> 13)) * 0xC2B2AE35 % 2**32
-    x ^= x >> 16
-    return torch.from_numpy((x / 2**31 - 1).astype(np.float32)).reshape(shape)
-
-
-def weight(name, shape):
-    u = recipe(name, shape)
-    if len(shape) > 1:
-        return u * float(np.float32((3 / np.prod(shape[1:])) ** 0.5))
-    return u * float(np.float32(0.1)) + (1 if name.endswith("weight") else 0)
-
-
-def filled(model):
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weight(name, tuple(parameter.shape)))
-    return model.eval()
 
 
 def unet():

@@ -18,6 +18,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from diffusion_recipe import filled, recipe
+
 HERE = Path(__file__).parent
 TOKENIZER = HERE.parent / "fixtures" / "diffusion" / "tokenizer"
 torch.set_num_threads(1)
@@ -29,31 +31,6 @@ TEXTS = [
 ]
 PROMPTS = ["a robot with a red hat", "a long portrait and a hat"]
 NEGATIVE = "red and long"
-
-
-def recipe(name: str, shape, kind: str = "input") -> torch.Tensor:
-    """Values that follow from a name alone: 32-bit FNV-1a of it, then MurmurHash3's finaliser of that plus a multiple of the index."""
-    seed = 2166136261
-    for byte in name.encode():
-        seed = (seed ^ byte) * 16777619 % 2**32
-    count = int(np.prod(shape))
-    x = (np.arange(count, dtype=np.uint64) * 0x9E3779B9 + seed) % 2**32
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        x = (x ^ (x >> np.uint64(shift))) * factor % 2**32
-    x ^= x >> np.uint64(16)
-    u = torch.from_numpy((x.astype(np.float64) / 2**31 - 1).astype(np.float32)).reshape(tuple(shape))
-    if kind == "input":
-        return u
-    if len(shape) > 1:
-        return u * float(np.float32(np.sqrt(3 / np.prod(shape[1:]))))
-    return 1 + u * np.float32(0.1) if name.endswith("weight") else u * np.float32(0.1)
-
-
-def filled(model: torch.nn.Module) -> torch.nn.Module:
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(recipe(name, value.shape, "weight"))
-    return model.eval()
 
 
 def noise(name: str, shape) -> torch.Tensor:

@@ -9,12 +9,13 @@ The configurations lie in diffusion_unet.json.
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
 from safetensors.torch import save_file
+
+from diffusion_recipe import filled, recipe, weight
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)
@@ -40,36 +41,15 @@ TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "pro
 STEPS, RANK, ALPHA, RATE, DECAY = 50, 2, 3.0, 1e-3, 1e-2
 
 
-def recipe(name: str, shape, kind: str = "input") -> torch.Tensor:
-    """Values that follow from a name alone: 32-bit FNV-1a of it, then MurmurHash3's finaliser of that plus a multiple of the index."""
-    seed = 2166136261
-    for byte in name.encode():
-        seed = (seed ^ byte) * 16777619 % 2**32
-    count = int(np.prod(shape))
-    x = (np.arange(count, dtype=np.uint64) * 0x9E3779B9 + seed) % 2**32
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        x = (x ^ (x >> np.uint64(shift))) * factor % 2**32
-    x ^= x >> np.uint64(16)
-    u = torch.from_numpy((x.astype(np.float64) / 2**31 - 1).astype(np.float32)).reshape(tuple(shape))
-    if kind == "input":
-        return u
-    if len(shape) > 1:
-        return u * float(np.float32(np.sqrt(3 / np.prod(shape[1:]))))
-    return 1 + u * np.float32(0.1) if name.endswith("weight") else u * np.float32(0.1)
-
-
-def filled(config) -> UNet2DConditionModel:
-    model = UNet2DConditionModel(**config)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(recipe(name, value.shape, "weight"))
+def network(config) -> UNet2DConditionModel:
+    model = filled(UNet2DConditionModel(**config))
     model.set_attn_processor(AttnProcessor())
-    return model.eval()
+    return model
 
 
 def predictions(out):
     for name, config in CONFIGS.items():
-        model = filled(config)
+        model = network(config)
         size, tokens = config["sample_size"], 7
         given = {}
         if "addition_embed_type" in config:
@@ -86,7 +66,7 @@ def predictions(out):
 
 
 def training(out):
-    model = filled(TRAINED)
+    model = network(TRAINED)
     model.requires_grad_(False)
     model.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS))
     adapters = {}
@@ -95,7 +75,7 @@ def training(out):
             short = name.replace(".default.weight", "").replace(".base_layer", "")
             adapters[short] = value
             with torch.no_grad():
-                value.copy_(recipe(short, value.shape, "weight") / 3**0.5 if "lora_A" in short else torch.zeros_like(value))
+                value.copy_(weight(short, value.shape) / 3**0.5 if "lora_A" in short else torch.zeros_like(value))
     optimizer = torch.optim.AdamW(adapters.values(), lr=RATE, weight_decay=DECAY)
     alphas = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).alphas_cumprod
     generator = torch.Generator().manual_seed(5)

@@ -12,7 +12,6 @@
 //! - [`diffusion`]: pictures from text;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
-//! - [`kokoro`]: speech from phonemes.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};

@@ -28,7 +28,7 @@ use crate::speaking::{Manner, Speaker};
 use crate::step::{Report, StepError, media_fault, model_fault};
 use course::{Course, Curve};
 pub(crate) use prompt::clone_by_prompt;
-use recorded::Recorded;
+use recorded::{Recorded, seconds_of};
 use score::{Prints, Score, heard, prints_of};
 use spinbot::Fault;
 use spinbot::voices::{Stage, VoiceScores};
@@ -76,9 +76,10 @@ const CROP: usize = 68;
 /// Steps and rank of the adapters.
 const ADAPT_STEPS: usize = 150;
 const ADAPT_RANK: usize = 4;
-/// How much of what a stage found is tried in turn, until it helps and words and quality hold. All of what adapters
-/// learn is mostly as like the speaker as 0.8 of it and costs twice the words; where 0.8 is too little, it is tried.
+/// How much of what a stage found is tried in turn, until it helps and words and quality hold.
 const STYLE_SHARES: [f32; 4] = [1.0, 0.85, 0.7, 0.5];
+/// All of what adapters learn is mostly as like the speaker as 0.8 of it and costs twice the words: it is tried where 0.8
+/// is too little.
 const ADAPTER_SHARES: [f32; 4] = [0.8, 1.0, 0.6, 0.4];
 /// Where recordings of one person and of two lie: means over six LibriSpeech speakers, utterance to held-out mean.
 const GE2E_MARKS: (f64, f64) = (0.60, 0.92);
@@ -248,9 +249,9 @@ pub(crate) fn clone(
     }
 
     let file = voice.bytes().map_err(model_fault)?;
-    let reference = recorded.parts.reference.clone();
+    let seconds = seconds_of(&recorded.parts.reference);
     let told = (stages.all, curve.points);
-    let cloned = recorded.cloned(file, &reference, (&base, &best), told, &mut |words| say(&voice, words))?;
+    let cloned = recorded.cloned(file, seconds, (&base, &best), told, &mut |words| say(&voice, words))?;
     course.end();
     Ok(cloned)
 }

@@ -53,6 +53,13 @@ impl Activity {
     }
 }
 
+/// What speaker encoders are to hear of 16 kHz samples: they are brought to the encoders' volume ([`super::level`]) in
+/// place, and returned without their pauses; nothing where nobody speaks.
+pub fn levelled_speech(samples: &mut [f32]) -> Vec<f32> {
+    super::level(samples);
+    Activity::of(samples).speech_only(samples)
+}
+
 /// Cuts a recording into pieces of at most `longest` samples, each where it is quietest in the last third before.
 pub(crate) fn quiet_cuts(samples: &[f32], longest: usize) -> Vec<Range<usize>> {
     const QUIET: usize = RATE / 5;

@@ -22,7 +22,7 @@ mod weights;
 mod whisper;
 mod words;
 
-pub use activity::Activity;
+pub use activity::{Activity, levelled_speech};
 pub use dnsmos::{Dnsmos, Quality};
 pub use dvector::VoiceJudge;
 pub use f0::{PitchRange, kokoro_grid, pitch};

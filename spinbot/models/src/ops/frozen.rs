@@ -241,7 +241,7 @@ impl Application {
             let mut d_down = vec![0.0; rank * inputs * taps];
             let mut d_tap = vec![0.0; rank * inputs];
             for tap in 0..taps {
-                let gathered = (taps > 1).then(|| sources.gather(&seen, inputs, tap));
+                let gathered = (*geometry != Geometry::POINT).then(|| sources.gather(&seen, inputs, tap));
                 let rows_of = Matrix::by_rows(gathered.as_deref().unwrap_or(&seen), rows, inputs, inputs);
                 multiply(&mut d_tap, d_inner, rows_of, false);
                 d_down[tap..].iter_mut().step_by(taps).zip(&d_tap).for_each(|(all, one)| *all = *one);

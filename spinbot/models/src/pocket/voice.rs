@@ -15,10 +15,18 @@ use std::collections::HashMap;
 
 /// Positions of a voice, at most: 80 ms each.
 const MAX_POSITIONS: usize = 4096;
-/// The key under which our files say for which weights they were made.
-const FINGERPRINT: &str = "spinbot.pocket.weights";
-/// The key under which they say in which file those weights are, as JSON.
+/// The key under which our files say for which weights they were made, as JSON. One key: safetensors writes several in
+/// any order, and the same voice must be the same bytes.
 const MODEL: &str = "spinbot.pocket.model";
+
+/// What is said there.
+#[derive(Serialize, Deserialize)]
+struct MadeWith {
+    #[serde(flatten)]
+    model: PocketModel,
+    /// Of the weights themselves, which other files may hold too.
+    fingerprint: String,
+}
 
 /// The file that a voice was made with: which of the user's models is needed to speak with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +81,10 @@ impl PocketVoice {
             Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
         });
         let views = views.collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-        let model = serde_json::to_string(model)
+        let made_with = MadeWith { model: model.clone(), fingerprint: self.fingerprint.clone() };
+        let made_with = serde_json::to_string(&made_with)
             .map_err(|e| refuse(format!("the voice's model cannot be written: {e}")))?;
-        let metadata =
-            HashMap::from([(FINGERPRINT.to_owned(), self.fingerprint.clone()), (MODEL.to_owned(), model)]);
+        let metadata = HashMap::from([(MODEL.to_owned(), made_with)]);
         views
             .and_then(|views| safetensors::serialize(views, Some(metadata)))
             .map_err(|e| refuse(format!("the voice cannot be written: {e}")))
@@ -86,8 +94,12 @@ impl PocketVoice {
     /// recording before the model has read them.
     pub(super) fn read(w: &Tensors<'_>, lm: &LanguageModel) -> Result<PocketVoice> {
         let other = |reason: String| ModelError::from(PocketError::Voice { reason });
-        if w.metadata(FINGERPRINT).is_some_and(|made_with| made_with != lm.fingerprint) {
-            return Err(other("it was made with other weights".into()));
+        if let Some(json) = w.metadata(MODEL) {
+            let made_with: MadeWith = serde_json::from_str(json)
+                .map_err(|e| other(format!("which weights it was made with cannot be read: {e}")))?;
+            if made_with.fingerprint != lm.fingerprint {
+                return Err(other("it was made with other weights".into()));
+            }
         }
         if w.shape("audio_prompt").is_some() {
             let [_, positions, width] = w.dims::<3>("audio_prompt")?;

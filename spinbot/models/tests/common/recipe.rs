@@ -1,4 +1,4 @@
-//! Weights and inputs that follow from names alone, as `recipe` of tests/reference/diffusion_*.py makes them.
+//! Weights and inputs that follow from names alone, as tests/reference/diffusion_recipe.py makes them.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};

@@ -2,7 +2,7 @@
 //! speech it was not made of, beside the nearest stock voice of Kokoro.
 
 use super::course::Course;
-use super::recorded::Recorded;
+use super::recorded::{Recorded, seconds_of};
 use super::score::Score;
 use super::stages::Stages;
 use super::{Cloned, LISTENING, SCORED, SCORING, Wanted, clip_fault, stock_voice};
@@ -60,8 +60,8 @@ pub(crate) fn clone_by_prompt(
 
     let model = PocketModel { id: weights.label.clone(), sha256: weights.sha256.clone() };
     let file = speaker.voice.to_safetensors(&model, Some(&recorded.prints())).map_err(model_fault)?;
-    let used = used.to_vec();
-    let cloned = recorded.cloned(file, &used, (&base, &score), (stages.all, Vec::new()), &mut say)?;
+    let seconds = seconds_of(used);
+    let cloned = recorded.cloned(file, seconds, (&base, &score), (stages.all, Vec::new()), &mut say)?;
     course.end();
     Ok(cloned)
 }

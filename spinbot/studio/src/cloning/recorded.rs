@@ -15,6 +15,11 @@ use spinbot_models::cloning::{StockPrint, stock_prints};
 use spinbot_models::kokoro::{Pitch, SpeakerPrints};
 use std::time::Instant;
 
+/// How long some recordings are together.
+pub(super) fn seconds_of(clips: &[Clip]) -> f64 {
+    clips.iter().map(Clip::seconds).sum()
+}
+
 /// The recordings of one speaker, heard.
 pub(super) struct Recorded {
     begun: Instant,
@@ -60,11 +65,12 @@ impl Recorded {
         SpeakerPrints { ge2e: self.speaker.ge2e, dvector: self.speaker.dvector }
     }
 
-    /// What came of it: `voice` is the file of the one that was `best`, made of `reference`, and `say` lets it speak.
+    /// What came of it: `voice` is the file of the one that was `best`, made of so many `seconds` of speech, and `say` lets
+    /// it speak.
     pub(super) fn cloned(
         self,
         voice: Vec<u8>,
-        reference: &[Clip],
+        seconds: f64,
         (base, best): (&Score, &Score),
         (stages, curve): (Vec<StageScore>, Vec<(f64, f64)>),
         say: &mut dyn FnMut(&str) -> Result<Clip, StepError>,
@@ -84,10 +90,9 @@ impl Recorded {
             nearest_stock: f64::from(similarity(&base.prints)),
             clone: f64::from(similarity(&best.prints)),
         };
-        let seconds = |clips: &[Clip]| clips.iter().map(Clip::seconds).sum();
         let scores = VoiceScores {
-            reference_seconds: seconds(reference),
-            held_out_seconds: seconds(held_out),
+            reference_seconds: seconds,
+            held_out_seconds: seconds_of(held_out),
             transcript: self.said.whole,
             transcript_source: if self.given { TranscriptSource::Given } else { TranscriptSource::Heard },
             base: self.nearest.voice.name.to_owned(),

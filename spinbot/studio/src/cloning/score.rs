@@ -7,7 +7,7 @@ use crate::step::{StepError, media_fault, model_fault};
 use spinbot::Fault;
 use spinbot_media::audio::Clip;
 use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, Voice};
-use spinbot_models::listen::{Activity, Voiceprint, level, mean_voiceprint, word_errors};
+use spinbot_models::listen::{Voiceprint, levelled_speech, mean_voiceprint, word_errors};
 
 /// How much more a stage may cost: words misheard, as a share of all, and quality in DNSMOS' points.
 const WORDS_LOST: f64 = 0.05;
@@ -41,8 +41,7 @@ pub(super) fn prints_of(clips: &[Clip]) -> Result<Prints, Fault> {
     let (mut ge2e, mut dvector) = (Vec::new(), Vec::new());
     for clip in clips {
         let mut samples = heard(clip)?.samples;
-        level(&mut samples);
-        let speech = Activity::of(&samples).speech_only(&samples);
+        let speech = levelled_speech(&mut samples);
         let speech = if speech.is_empty() { samples } else { speech };
         ge2e.push(encoder.embed(&speech).map_err(model_fault)?);
         dvector.push(judge.embed(&speech).map_err(model_fault)?);
@@ -102,16 +101,18 @@ impl Score {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A voice of that likeness to the voice of likeness 1.
+    pub(in crate::cloning) fn print(x: f32) -> Voiceprint {
+        let mut values = [0.0; 256];
+        (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
+        Voiceprint(values)
+    }
 
     #[test]
     fn a_stage_must_help_and_cost_nothing() {
-        let print = |x: f32| {
-            let mut values = [0.0; 256];
-            (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
-            Voiceprint(values)
-        };
         let score = |similarity: f32, word_error: f64, dnsmos: f64| Score {
             prints: Prints { ge2e: print(similarity), dvector: print(0.5) },
             word_error,

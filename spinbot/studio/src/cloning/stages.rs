@@ -109,15 +109,11 @@ impl Stages {
 
 #[cfg(test)]
 mod tests {
+    use super::super::score::tests::print;
     use super::*;
 
     #[test]
     fn a_voice_that_both_encoders_find_farther_from_the_kept_back_speech_is_not_kept() {
-        let print = |x: f32| {
-            let mut values = [0.0; 256];
-            (values[0], values[1]) = (x, (1.0 - x * x).sqrt());
-            Voiceprint(values)
-        };
         let score = |ge2e: f32, dvector: f32| Score {
             prints: Prints { ge2e: print(ge2e), dvector: print(dvector) },
             word_error: 0.0,

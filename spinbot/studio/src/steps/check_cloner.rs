@@ -2,14 +2,9 @@
 
 use crate::loaded;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, model_fault};
-use spinbot::Fault;
 use spinbot::steps::CheckCloner;
 
 impl Run for CheckCloner {
-    fn check(&self) -> Result<(), Fault> {
-        Ok(())
-    }
-
     fn run(
         &self,
         inputs: &Inputs,

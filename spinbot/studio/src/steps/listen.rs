@@ -11,7 +11,7 @@ use spinbot::voices::Pitch as PitchHeard;
 use spinbot_media::audio::{self, AudioCaps};
 use spinbot_models::cloning::stock_prints;
 use spinbot_models::kokoro::{Pitch, SpeakerPrints};
-use spinbot_models::listen::{Activity, Confidence, PitchRange, SAMPLE_RATE, level, pitch};
+use spinbot_models::listen::{Confidence, PitchRange, SAMPLE_RATE, levelled_speech, pitch};
 
 /// How many of the nearest voices are told.
 const NEAREST: usize = 5;
@@ -57,8 +57,7 @@ impl Run for Listen {
         let quality = listener.dnsmos().and_then(|network| network.score(&samples)).map_err(model_fault)?;
         next(report)?;
         let range = PitchRange::of(&pitch(&samples)).map(Pitch::from);
-        level(&mut samples);
-        let speech = Activity::of(&samples).speech_only(&samples);
+        let speech = levelled_speech(&mut samples);
         let encoder = listener.encoder().map_err(model_fault)?;
         let mut nearest = Vec::new();
         let mut profiles = Vec::new();

@@ -38,10 +38,6 @@ const NOISY: (f64, f64) = (12.0, 5.0);
 const MUSICAL: (f64, f64) = (0.3, 0.7);
 
 impl Run for ReadClips {
-    fn check(&self) -> Result<(), Fault> {
-        Ok(())
-    }
-
     fn run(
         &self,
         inputs: &Inputs,

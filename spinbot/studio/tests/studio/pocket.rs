@@ -184,7 +184,8 @@ fn a_voice_is_cloned_scored_on_speech_it_never_heard_and_speaks() {
     assert!(String::from_utf8_lossy(&bytes).contains(&model), "it knows the weights it was made with");
     let read = [("profile1", voice.clone()), ("weights", weights.clone())];
     let again = chain.attempt(&alone(), &read, &mut Told::default()).unwrap();
-    assert_eq!(output(&again, "voice"), bytes, "reading a profile changes nothing of the voice");
+    assert!(output(&again, "voice") == bytes, "reading a profile changes nothing of the voice");
+    assert!(output(&chain.attempt(&alone(), &read, &mut Told::default()).unwrap(), "voice") == bytes);
     let said =
         chain.seeded(&speak("Hello there."), &[("voice", voice.clone()), ("weights", weights.clone())], 3);
     let speech = kept(&chain, &said, "speech");

@@ -48,7 +48,7 @@ impl Progress<'_> {
 
 /// What stays as it was when a part of a picture is redrawn.
 struct Kept {
-    /// `[1 or pictures, c, h, w]`.
+    /// `[pictures, c, h, w]`.
     original: Tensor,
     /// 1 where it is redrawn: of the latents and of the pixels.
     mask: Tensor,
@@ -116,7 +116,7 @@ impl Pipeline {
             let step = scheduler.step(&prediction, index, &latents, fresh.as_ref())?;
             latents = match &kept {
                 Some(kept) => {
-                    let original = scheduler.add_noise(&kept.broadcast(&noise)?, &noise, index + 1)?;
+                    let original = scheduler.add_noise(&kept.original, &noise, index + 1)?;
                     blend(&kept.mask, &step.prev_sample, &original)?
                 }
                 None => step.prev_sample,
@@ -155,16 +155,17 @@ impl Pipeline {
             .and_then(|picture| picture.to_dtype(DType::F32))
             .map_err(ModelError::tensor(doing))?;
         let original = self.vae.encode(&picture)?.mean;
+        let original = (original.broadcast_as(noise.shape()))
+            .and_then(|original| original.contiguous())
+            .map_err(ModelError::tensor(doing))?;
         let kept = match mask {
             Some(mask) => Some(self.keep(&original, &picture, mask).map_err(ModelError::tensor(doing))?),
             None => None,
         };
-        let spread = original.broadcast_as(noise.shape()).and_then(|original| original.contiguous());
-        let spread = spread.map_err(ModelError::tensor(doing))?;
         let start = scheduler.start(*strength);
         let latents = match kept {
             Some(_) if *strength == 1.0 => pure()?,
-            _ => scheduler.add_noise(&spread, noise, start)?,
+            _ => scheduler.add_noise(&original, noise, start)?,
         };
         Ok((start, latents, kept))
     }
@@ -237,15 +238,6 @@ impl Pipeline {
             values.extend((0..each).map(|_| -> f32 { StandardNormal.sample(&mut random) }));
         }
         Tensor::from_vec(values, shape, &self.device).map_err(ModelError::tensor("drawing noise"))
-    }
-}
-
-impl Kept {
-    /// The original for every picture of the batch.
-    fn broadcast(&self, noise: &Tensor) -> Result<Tensor> {
-        (self.original.broadcast_as(noise.shape()))
-            .and_then(|original| original.contiguous())
-            .map_err(ModelError::tensor("keeping a part"))
     }
 }
 
