@@ -130,7 +130,7 @@ pub struct BlendPart {
 
 impl StepParams for ReadVoice {
     const KIND: &'static str = "read_voice";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["profile*", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["voice"];
 }
@@ -240,7 +240,7 @@ pub struct CloneVoice {
 
 impl StepParams for CloneVoice {
     const KIND: &'static str = "clone_voice";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [&'static str] = &["speech", "clips", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["voice", "scores", "original", "clone", "picture"];
 }
@@ -257,7 +257,7 @@ pub struct Listen {
 
 impl StepParams for Listen {
     const KIND: &'static str = "listen";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [&'static str] = &["speech", "profile*"];
     const OUTPUTS: &'static [&'static str] = &["report"];
 }

@@ -1,5 +1,6 @@
-//! Makes `spinbot/models/weights/stock-voices.safetensors`: how every stock voice sounds to both speaker encoders and
-//! how high it speaks, from six sentences each. Needs the models `kokoro` and `voice-judge`; takes some minutes.
+//! Makes `spinbot/models/weights/stock-voices.safetensors`: how every stock voice sounds to both speaker encoders,
+//! how high it speaks and how well it is understood, from the sentences clones are scored on. Needs the models `kokoro`,
+//! `voice-judge`, `dnsmos` and `whisper-tiny.en`; takes some minutes.
 //!
 //! cargo run --release -p spinbot-studio --example stock_voices -- spinbot/models/weights/stock-voices.safetensors
 

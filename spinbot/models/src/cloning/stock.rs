@@ -1,7 +1,8 @@
-//! How the stock voices sound to both speaker encoders and how high they speak: what a search starts from.
+//! How the stock voices sound to both speaker encoders, how high they speak and how well they are understood: what a
+//! search starts from and what it is measured against.
 //!
 //! Measured once on speech made with them (`cargo run --release -p spinbot-studio --example stock_voices`) and built
-//! in, so that finding the nearest one costs nothing.
+//! in, so that finding and scoring the nearest one costs nothing.
 
 use crate::error::{ModelError, Result};
 use crate::kokoro::Pitch;
@@ -26,6 +27,10 @@ pub struct StockPrint {
     pub dvector: Voiceprint,
     /// How high it speaks.
     pub pitch: Pitch,
+    /// Share of the words that speech recognition hears wrong.
+    pub word_error: f64,
+    /// DNSMOS P.835, overall.
+    pub dnsmos: f64,
 }
 
 /// All stock voices as they are heard, in the order of [`STOCK`].
@@ -44,18 +49,21 @@ pub fn stock_prints() -> Result<Vec<StockPrint>> {
         Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     };
     let (ge2e, dvector) = (values("ge2e", PRINT)?, values("dvector", PRINT)?);
-    let pitch = values("pitch", 2)?;
+    let (pitch, quality) = (values("pitch", 2)?, values("quality", 2)?);
     let rows = STOCK
         .iter()
         .zip(ge2e.chunks_exact(PRINT))
         .zip(dvector.chunks_exact(PRINT))
-        .zip(pitch.chunks_exact(2));
+        .zip(pitch.chunks_exact(2))
+        .zip(quality.chunks_exact(2));
     Ok(rows
-        .map(|(((voice, ge2e), dvector), pitch)| StockPrint {
+        .map(|((((voice, ge2e), dvector), pitch), quality)| StockPrint {
             voice: *voice,
             ge2e: Voiceprint::unit(ge2e),
             dvector: Voiceprint::unit(dvector),
             pitch: Pitch { mean: pitch[0], spread: pitch[1] },
+            word_error: f64::from(quality[0]),
+            dnsmos: f64::from(quality[1]),
         })
         .collect())
 }
@@ -75,6 +83,11 @@ pub fn stock_prints_file(prints: &[StockPrint]) -> Result<Vec<u8>> {
         ("ge2e", PRINT, bytes(&mut prints.iter().flat_map(|print| print.ge2e.0))),
         ("dvector", PRINT, bytes(&mut prints.iter().flat_map(|print| print.dvector.0))),
         ("pitch", 2, bytes(&mut prints.iter().flat_map(|print| [print.pitch.mean, print.pitch.spread]))),
+        (
+            "quality",
+            2,
+            bytes(&mut prints.iter().flat_map(|print| [print.word_error as f32, print.dnsmos as f32])),
+        ),
     ];
     let views = tensors
         .iter()

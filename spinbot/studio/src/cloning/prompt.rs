@@ -5,7 +5,7 @@ use super::course::Course;
 use super::recorded::{Recorded, seconds_of};
 use super::score::Score;
 use super::stages::Stages;
-use super::{Cloned, LISTENING, SCORED, SCORING, Wanted, clip_fault, stock_voice};
+use super::{Cloned, LISTENING, SCORED, SCORING, Wanted, clip_fault};
 use crate::loaded;
 use crate::speaking::PocketSpeaker;
 use crate::step::{Report, StepError, StepInput, model_fault};
@@ -29,13 +29,12 @@ pub(crate) fn clone_by_prompt(
 ) -> Result<Cloned, StepError> {
     let pocket = loaded::pocket(weights)?;
     pocket.can_clone().map_err(|error| model_fault(error).about("weights"))?;
-    let mut course = Course::new(report, LISTENING + 3.0 * SCORING);
+    let mut course = Course::new(report, LISTENING + 2.0 * SCORING);
     let recorded = Recorded::hear(speech, spans, wanted, &mut course)?;
     let mut stages =
         Stages { held_out: recorded.kept_back, reference: recorded.speaker.ge2e, all: Vec::new() };
-    let base = Score::of(&stock_voice(&*loaded::stock_voices()?, recorded.nearest.voice)?)?;
+    let base = Score::from(&recorded.nearest);
     stages.note(Stage::NearestStock, &base, false, "to compare with".to_owned(), 0, Instant::now());
-    course.passed(SCORING)?;
 
     let started = Instant::now();
     let used = useful(&recorded.parts.reference);

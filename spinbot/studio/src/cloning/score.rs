@@ -6,6 +6,7 @@ use crate::speaking::{Manner, Speaker};
 use crate::step::{StepError, media_fault, model_fault};
 use spinbot::Fault;
 use spinbot_media::audio::Clip;
+use spinbot_models::cloning::StockPrint;
 use spinbot_models::kokoro::{Pitch, SAMPLE_RATE, Voice};
 use spinbot_models::listen::{Voiceprint, levelled_speech, mean_voiceprint, word_errors};
 
@@ -52,6 +53,18 @@ pub(super) fn prints_of(clips: &[Clip]) -> Result<Prints, Fault> {
 /// At the rate of everything that listens.
 pub(super) fn heard(clip: &Clip) -> Result<Clip, Fault> {
     clip.resampled(spinbot_models::listen::SAMPLE_RATE).map_err(|error| media_fault(error, "clip"))
+}
+
+impl From<&StockPrint> for Score {
+    /// The stock voice as it was heard saying the same sentences.
+    fn from(print: &StockPrint) -> Self {
+        Score {
+            prints: Prints { ge2e: print.ge2e, dvector: print.dvector },
+            word_error: print.word_error,
+            dnsmos: print.dnsmos,
+            pitch: Some(print.pitch),
+        }
+    }
 }
 
 impl Score {

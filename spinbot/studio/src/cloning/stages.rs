@@ -1,9 +1,8 @@
 //! The stages of a clone, each judged and written down.
 
 use super::score::{Prints, Score};
-use crate::step::StepError;
 use spinbot::voices::{Stage, StageScore};
-use spinbot_models::kokoro::Voice;
+use spinbot_models::cloning::StockPrint;
 use spinbot_models::listen::Voiceprint;
 use std::time::Instant;
 
@@ -19,12 +18,11 @@ pub(super) struct Stages {
 
 impl Stages {
     /// The stock voice as it is, which is always kept.
-    pub(super) fn first(&mut self, voice: &Voice) -> Result<Score, StepError> {
-        let started = Instant::now();
-        let score = Score::of(voice)?;
+    pub(super) fn first(&mut self, print: &StockPrint) -> Score {
+        let score = Score::from(print);
         let why = "where the search starts".to_owned();
-        self.note(Stage::NearestStock, &score, true, why, 0, started);
-        Ok(score)
+        self.note(Stage::NearestStock, &score, true, why, 0, Instant::now());
+        score
     }
 
     /// Judges the speaker's pitch: `nearer` is by how many semitones the voice came closer to it. Everyone hears that,
