@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command line program speaks.
 
 mod bench;
+mod pretrain;
 mod sandbox;
 mod setup;
 mod stages;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask test [--no-build] [STAGE]...   build, set up and test; without a STAGE, all of them
        cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render, tts, voice
+       cargo xtask pretrain [--install] [FOLDER]  train the embedded image model, or go on with it
        cargo xtask setup                          only build and set up
 
 stages, in this order:";
@@ -38,6 +40,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     match words.split_first() {
         Some((&"test", rest)) => stages::test(rest),
         Some((&"bench", rest)) => bench::bench(rest),
+        Some((&"pretrain", rest)) => pretrain::pretrain(rest),
         Some((&"setup", [])) => setup::everything().map(|_| true),
         Some((&("help" | "--help" | "-h"), _)) => {
             println!("{}", usage());

