@@ -37,11 +37,11 @@ fn names_flags_choices_and_files_complete() {
     check("%render --preset |", Some("draft fine standard / "));
     check("%speak Hi --voice bm_g|", Some("bm_george / bm_g"));
     check("%speak Hi --voice af_heart:0.6+am_ec|", Some("am_echo / am_ec"));
-    check("%clone_voice m|", Some("me.jpg my\\ photo.jpg / m"));
+    check("%clone_voice m|", Some("me.jpg models/ my\\ photo.jpg / m"));
     check("%draw hi --scheduler dpm|", Some("dpm-2m dpm-2m-karras / dpm"));
     check("%render --preset=f|", Some("fine / f"));
     check("%render --dry-run --style l|", Some("lively / l"));
-    check("%render --portrait m|", Some("me.jpg my\\ photo.jpg / m"));
+    check("%render --portrait m|", Some("me.jpg models/ my\\ photo.jpg / m"));
     check("%render --portrait 'my |", Some("my photo.jpg / my "));
     check("%render --portrait ph|", Some("photos/ / ph"));
     check("%render --portrait .h|", Some(".hidden / .h"));
@@ -54,7 +54,7 @@ fn names_flags_choices_and_files_complete() {
     check("%%render\npor|", Some("portrait / por"));
     check(
         "%%render\nportrait = \"me.jpg\"\nspeech = |",
-        Some("\"hello.wav\" \"me.jpg\" \"my photo.jpg\" \"photos/\" / "),
+        Some("\"hello.wav\" \"loras/\" \"me.jpg\" \"models/\" \"my photo.jpg\" \"photos/\" / "),
     );
     check("%%render\npreset = \"d|", Some("draft / d"));
 }
