@@ -58,7 +58,8 @@ impl Looks {
         for step in steps.filter(|step| *step <= done).collect::<Vec<_>>() {
             let read = |row: usize| {
                 let path = folder?.join(name(step, row));
-                picture::read(&path, "preview", &picture::Caps::default()).ok()
+                let caps = picture::Caps { min_side: 8, ..picture::Caps::default() };
+                picture::read(&path, "preview", &caps).ok()
             };
             // One that was not left whole is drawn again.
             if let Some(row) = (0..looks.prompts.len()).map(read).collect::<Option<Vec<_>>>() {

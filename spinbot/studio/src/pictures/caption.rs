@@ -102,9 +102,11 @@ impl Face {
     }
 }
 
+/// Where the measures of twenty faces that were looked at part: photographs that smile have a lift of 0.10 to 0.19, those
+/// that do not and drawn mouths below 0.08.
 const TURNED: f32 = 0.14;
 const FRONTAL: f32 = 0.06;
-const SMILING: f32 = 0.12;
+const SMILING: f32 = 0.095;
 const OPEN: f32 = 0.25;
 const CLOSED: f32 = 0.06;
 

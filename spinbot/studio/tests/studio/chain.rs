@@ -48,6 +48,14 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What a file or all files of a folder hold.
+fn contents(path: &Path) -> Vec<u8> {
+    let Ok(entries) = std::fs::read_dir(path) else { return std::fs::read(path).unwrap_or_default() };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().flat_map(|path| contents(path)).collect()
+}
+
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
 }
@@ -104,7 +112,7 @@ impl Chain {
             .iter()
             .map(|(name, path)| {
                 let label = path.file_name().unwrap().to_string_lossy().into_owned();
-                let sha256 = sha256(&std::fs::read(path).unwrap_or_default());
+                let sha256 = sha256(&contents(path));
                 ((*name).to_owned(), StepInput { path: path.clone(), label, sha256 })
             })
             .collect();

@@ -96,8 +96,9 @@ fn a_training_that_is_stopped_goes_on_and_ends_as_one_that_was_not() {
     assert_eq!(report(&ended).resumed_at, 3);
     assert_eq!(report(&ended).losses, told_of.losses);
     assert_eq!(report(&ended).validation, told_of.validation);
-    assert_eq!(bytes(&ended, "lora"), bytes(&whole, "lora"));
-    assert_eq!(bytes(&ended, "grid"), bytes(&whole, "grid"));
+    for output in ["lora", "grid"] {
+        assert!(bytes(&ended, output) == bytes(&whole, output), "{output} differs");
+    }
 }
 
 #[test]

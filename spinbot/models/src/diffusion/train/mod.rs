@@ -11,10 +11,12 @@ mod config;
 mod dataset;
 mod loss;
 mod memory;
+mod prior;
 mod random;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod validation;
 mod variables;
 
 pub use adamw::AdamW;

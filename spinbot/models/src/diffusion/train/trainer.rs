@@ -1,12 +1,12 @@
 //! The loop's body: a batch, its loss, a step.
 
 use super::config::TrainConfig;
-use super::dataset::{Dataset, Example, Item};
+use super::dataset::{Dataset, Example};
 use super::random::{Purpose, normal, random, timesteps};
 use super::variables::Variables;
 use super::{loss, memory::MemoryEstimate};
 use crate::diffusion::lora_file::{self, LoraFormat, LoraMetadata, TriggerEmbedding};
-use crate::diffusion::pipeline::{DrawRequest, Pipeline, PipelineAdapters, Rgb8, Subject, rows, to_rgb8};
+use crate::diffusion::pipeline::{Pipeline, PipelineAdapters, rows};
 use crate::diffusion::scheduler::NoiseSchedule;
 use crate::diffusion::text::TextStates;
 use crate::diffusion::unet::Conditioning;
@@ -15,13 +15,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use rand::Rng;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
 use std::time::Instant;
-
-/// Noise levels at which a picture is measured.
-const LEVELS: usize = 4;
-/// In how many steps the model draws its own pictures.
-const PRIOR_STEPS: usize = 20;
 
 /// What a batch's pictures are said to show.
 #[derive(Debug, Clone)]
@@ -49,7 +43,7 @@ pub struct Batch {
 pub struct Trainer {
     pub(super) pipeline: Pipeline,
     pub(super) config: TrainConfig,
-    noise: NoiseSchedule,
+    pub(super) noise: NoiseSchedule,
     pub(super) dataset: Dataset,
     pub(super) variables: Variables,
     /// States of captions by caption, where training does not change them.
@@ -72,8 +66,6 @@ impl Trainer {
         let dataset = Dataset::encode(&pipeline, examples)?;
         let noise = NoiseSchedule::new(pipeline.scheduler())?;
         let variables = Variables::new(&mut pipeline, &config)?;
-        let captions: Vec<&str> = dataset.captions().collect();
-        let chunks = pipeline.chunks(&captions)?;
         let mut trainer = Trainer {
             pipeline,
             config,
@@ -81,11 +73,12 @@ impl Trainer {
             dataset,
             variables,
             texts: HashMap::new(),
-            chunks,
+            chunks: 1,
             losses: Vec::new(),
             validation: Vec::new(),
             seconds: 0.0,
         };
+        trainer.chunks = trainer.longest()?;
         trainer.keep_texts()?;
         Ok(trainer)
     }
@@ -146,83 +139,13 @@ impl Trainer {
         MemoryEstimate::of(&self.pipeline, &self.config, self.parameters(), largest)
     }
 
-    /// Whether pictures of the model's own are wanted and not there.
-    pub fn wants_prior(&self) -> bool {
-        let there = self.dataset.buckets.values().any(|bucket| !bucket.prior.is_empty());
-        self.config.prior_share > 0.0 && self.config.prior_pictures > 0 && !there && self.steps_done() == 0
-    }
-
-    /// Lets the model draw pictures of its own, of the captions with the class in the trigger's place, before it is
-    /// taught. Gives false if `on_picture`, told how many of how many there are, breaks off.
-    ///
-    /// # Errors
-    /// As [`Pipeline::draw`].
-    pub fn draw_prior(
-        &mut self,
-        on_picture: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<bool> {
-        let (wanted, learned) = (self.config.prior_pictures, self.dataset.learned());
-        let (factor, mut done) = (self.pipeline.vae().factor(), 0);
-        let mut drawn = HashMap::new();
-        for (&(h, w), bucket) in &self.dataset.buckets {
-            let own = (wanted * bucket.learned.len()).div_ceil(learned);
-            let captions: Vec<&str> = bucket
-                .learned
-                .iter()
-                .map(|item| item.caption.as_str())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
-            let mut items = Vec::new();
-            while items.len() < own {
-                let some = items.len()..own.min(items.len() + self.config.batch);
-                let prompts: Vec<String> =
-                    some.clone().map(|n| self.of_class(captions[n % captions.len()])).collect();
-                let subjects = some.zip(&prompts).map(|(n, prompt)| Subject::new(prompt, n as u64)).collect();
-                let mut request = DrawRequest::new(subjects, h * factor, w * factor);
-                (request.steps, request.guidance_scale) = (PRIOR_STEPS, self.config.guidance);
-                // The last step's clean latents are what is learned from: they need no decoding.
-                let mut latents = None;
-                let mut broken = false;
-                self.pipeline.draw(&request, &PipelineAdapters::default(), &mut |progress| {
-                    if progress.step == progress.steps {
-                        latents = Some(progress.latents().detach());
-                    }
-                    broken = on_picture(done, wanted).is_break();
-                    if broken || latents.is_some() {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                })?;
-                if broken {
-                    return Ok(false);
-                }
-                let Some(latents) = latents else { break };
-                for (n, prompt) in prompts.into_iter().enumerate() {
-                    let latents = latents.narrow(0, n, 1).and_then(|one| one.contiguous());
-                    let latents = latents.map_err(ModelError::tensor("keeping a picture"))?;
-                    items.push(Item { latents, caption: prompt });
-                    done += 1;
-                }
-            }
-            drawn.insert((h, w), items);
-        }
-        for (size, items) in drawn {
-            self.dataset.buckets.entry(size).or_default().prior = items;
-        }
-        self.keep_texts()?;
-        Ok(true)
-    }
-
-    /// A caption with the class in the trigger's place.
-    pub fn of_class(&self, caption: &str) -> String {
-        let (trigger, class) = (&self.config.trigger, self.config.class.trim());
-        if trigger.is_empty() {
-            return caption.to_owned();
-        }
-        let bare = ["a ", "an "].iter().find_map(|article| class.strip_prefix(article)).unwrap_or(class);
-        caption.replace(&format!("a {trigger}"), &format!("a {bare}")).replace(trigger, class)
+    /// Passes of the text encoders for the longest caption, those of the model's own pictures among them: the class may
+    /// be longer than the trigger.
+    fn longest(&self) -> Result<usize> {
+        let captions: Vec<&str> = self.dataset.captions().collect();
+        let of_class: Vec<String> = captions.iter().map(|caption| self.of_class(caption)).collect();
+        let all: Vec<&str> = captions.into_iter().chain(of_class.iter().map(String::as_str)).collect();
+        self.pipeline.chunks(&all)
     }
 
     /// Computes captions' states once, where training does not change them.
@@ -366,7 +289,7 @@ impl Trainer {
     }
 
     /// What the UNet is told of a batch.
-    fn condition(&self, text: &Text, latents: &Tensor, adapters: &PipelineAdapters) -> Result<Conditioning> {
+    pub(super) fn condition(&self, text: &Text, latents: &Tensor, adapters: &PipelineAdapters) -> Result<Conditioning> {
         let captions = match text {
             Text::Given(conditioning) => return Ok(conditioning.clone()),
             Text::Captions(captions) => captions,
@@ -396,76 +319,6 @@ impl Trainer {
             Ok(TextStates { hidden: Tensor::cat(&hidden, 0)?, pooled })
         };
         join().map_err(ModelError::tensor("taking text states"))
-    }
-
-    /// The loss on the pictures that are measured, at the same noise each time; it is noted with the steps done.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`] when the device fails.
-    pub fn validate(&mut self) -> Result<f32> {
-        let mut total = 0.0;
-        let measured = self.dataset.measured.clone();
-        for (n, item) in measured.iter().enumerate() {
-            let batch = self.measuring(item, n as u64)?;
-            total += self.with_learned(|trainer, adapters| trainer.measure(&batch, adapters))?;
-        }
-        let value = total / measured.len().max(1) as f32;
-        let step = self.steps_done();
-        if self.validation.last().is_none_or(|(last, _)| *last < step) {
-            self.validation.push((step, value));
-        }
-        Ok(value)
-    }
-
-    /// One picture at several noise levels.
-    fn measuring(&self, item: &Item, number: u64) -> Result<Batch> {
-        let shape: Vec<usize> = [LEVELS].iter().chain(&item.latents.dims()[1..]).copied().collect();
-        let noise =
-            normal(random(self.config.seed, Purpose::Validation, number), &shape, item.latents.device())?;
-        let latents =
-            item.latents.repeat((LEVELS, 1, 1, 1)).map_err(ModelError::tensor("joining latents"))?;
-        let schedule = self.noise.alphas_cumprod().len();
-        let timesteps = (0..LEVELS).map(|n| (2 * n + 1) * schedule / (2 * LEVELS)).collect();
-        Ok(Batch { latents, noise, timesteps, text: Text::Captions(vec![item.caption.clone(); LEVELS]) })
-    }
-
-    fn measure(&self, batch: &Batch, adapters: &PipelineAdapters) -> Result<f32> {
-        let Batch { latents, noise, timesteps, text } = batch;
-        let noisy = self.noise.add_noise(latents, noise, timesteps)?;
-        let target = self.noise.target(latents, noise, timesteps)?;
-        let conditioning = self.condition(text, latents, adapters)?;
-        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
-        let prediction = self.pipeline.unet().forward(&noisy, &times, &conditioning, &adapters.unet)?;
-        let loss = loss::weighted(&prediction, &target, &vec![1.0; timesteps.len()]);
-        loss.and_then(|loss| loss.to_scalar()).map_err(ModelError::tensor("measuring"))
-    }
-
-    /// Runs something with what was learned in place of what is being trained.
-    fn with_learned<T>(&mut self, run: impl FnOnce(&Trainer, &PipelineAdapters) -> Result<T>) -> Result<T> {
-        let (adapters, triggers) = self.variables.learned();
-        for (encoder, vectors) in self.pipeline.encoders_mut().iter_mut().zip(triggers) {
-            encoder.triggers = Some(vectors);
-        }
-        let result = run(self, &adapters);
-        for (encoder, var) in self.pipeline.encoders_mut().iter_mut().zip(&self.variables.triggers) {
-            encoder.triggers = Some(var.as_tensor().clone());
-        }
-        result
-    }
-
-    /// Draws the request's pictures with what was learned so far, or nothing if `on_step` breaks off.
-    ///
-    /// # Errors
-    /// As [`Pipeline::draw`].
-    pub fn draw(
-        &mut self,
-        request: &DrawRequest,
-        on_step: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Option<Vec<Rgb8>>> {
-        self.with_learned(|trainer, adapters| {
-            let drawn = trainer.pipeline.draw(request, adapters, &mut |_| on_step())?;
-            drawn.as_ref().map(to_rgb8).transpose()
-        })
     }
 
     /// The file of what was learned, as f16, with the trigger's embeddings. What the training itself knows is added to
