@@ -75,9 +75,9 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "pictures",
-        about: "%draw, %loras and what they refuse, with a model of random weights",
+        about: "%draw, %train_lora, %loras and what they refuse, with a model of random weights",
         cargo: None,
-        python: &["test_pictures.py"],
+        python: &["test_pictures.py", "test_train_lora.py"],
         models: false,
         browsers: false,
     },
