@@ -38,6 +38,8 @@ impl Stages {
             score.prints.ge2e.similarity(&self.reference) - before.prints.ge2e.similarity(&self.reference);
         let kept = gain > -PITCH_COST;
         let why = match kept {
+            // What is heard of a voice that was as high already goes up and down with the sounds it says.
+            true if nearer < 0.5 => format!("as high and as lively as the speaker, similarity {gain:+.2}"),
             true => format!("{nearer:.1} semitones nearer to the speaker, similarity {gain:+.2}"),
             false => format!("similarity fell by {:.2}", -gain),
         };
