@@ -25,7 +25,7 @@ PROMPT = "a robot with a red hat"
 
 @pytest.fixture(scope="module")
 def studio(spinbot: str, tmp_path_factory: pytest.TempPathFactory, warm: None):
-    """A kernel whose cache knows the tiny model as the standard one, with a LoRA for it in its folder."""
+    """A kernel whose cache knows the tiny model as `tiny`, with a LoRA for it in its folder."""
     folder = tmp_path_factory.mktemp("pictures")
     model = tiny_diffusion.write_model(folder / "model")
     cwd = folder / "notebook"
@@ -33,16 +33,16 @@ def studio(spinbot: str, tmp_path_factory: pytest.TempPathFactory, warm: None):
     tiny_diffusion.write_lora(cwd / "ink.safetensors")
     tiny_diffusion.write_lora(cwd / "wide.safetensors", width=48)
     added = subprocess.run(
-        [spinbot, "models", "add", model, "--as", "portraits"], capture_output=True, text=True, timeout=60
+        [spinbot, "models", "add", model, "--as", "tiny"], capture_output=True, text=True, timeout=60
     )
     assert added.returncode == 0, added.stderr
-    assert added.stdout == "added portraits\n"
+    assert added.stdout == "added tiny\n"
     with Conversation(cwd) as conversation:
         conversation.cwd = cwd
         conversation.model = model
         yield conversation
     listed = pathlib.Path(os.environ["SPINBOT_CACHE"]) / "models" / "added.json"
-    kept = [entry for entry in json.loads(listed.read_text()) if entry["id"] != "portraits"]
+    kept = [entry for entry in json.loads(listed.read_text()) if entry["id"] != "tiny"]
     listed.write_text(json.dumps(kept))
 
 
@@ -82,7 +82,7 @@ def html(cell: Cell) -> str:
 
 
 def test_one_picture_is_shown_as_it_is_and_says_what_it_was_made_of(studio: Conversation):
-    cell = studio.run(f'%draw "{PROMPT}" --steps 3 --seed 5 --negative "long" --scheduler dpm-2m-karras --as robot')
+    cell = studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --seed 5 --negative "long" --scheduler dpm-2m-karras --as robot')
     assert cell.ok, cell.shown
     png = picture(studio, "robot")
     assert size(png) == (64, 64), "what the model was trained on"
@@ -92,20 +92,20 @@ def test_one_picture_is_shown_as_it_is_and_says_what_it_was_made_of(studio: Conv
     assert said["parameters"].startswith(f"{PROMPT}\nNegative prompt: long\nSteps: 3, Sampler: DPM++ 2M, ")
     assert "Seed: 5, Size: 64x64" in said["parameters"]
     plan = json.loads(said["spinbot.plan"])
-    assert plan["seed"] == 5 and plan["params"]["prompt"] == PROMPT and plan["model"]["id"] == "portraits"
+    assert plan["seed"] == 5 and plan["params"]["prompt"] == PROMPT and plan["model"]["id"] == "tiny"
     assert str(studio.cwd) not in png.decode("latin-1"), "nothing is told of this machine"
     assert studio.run('robot.save("robot.png")?;').ok and (studio.cwd / "robot.png").read_bytes() == png
 
 
 def test_a_grid_fills_in_and_each_seed_is_drawn_once(studio: Conversation, home: pathlib.Path):
-    first = studio.run(f'%draw "{PROMPT}" --steps 4 --seeds 3 --as few')
+    first = studio.run(f'%draw "{PROMPT}" --base tiny --steps 4 --seeds 3 --as few')
     assert first.ok, first.shown
     pages = [m["content"]["data"].get("text/html", "") for m in first.messages if "data" in m["content"]]
     live = [page for page in pages if "seed 2" in page and "<td " in page]
     assert live and live[0].count("data:image") < 3, "it begins with empty places"
     assert "data:image/jpeg" in html(first) and len(html(first)) < 2_000_000
     before = set(Engine(home).journals())
-    more = studio.run(f'%draw "{PROMPT}" --steps 4 --seeds 4 --as more')
+    more = studio.run(f'%draw "{PROMPT}" --base tiny --steps 4 --seeds 4 --as more')
     assert more.ok and "3 were already there" in html(more), more.shown
     [events] = [events for job, events in Engine(home).journals().items() if job not in before]
     assert sum(event["event"] == "step_cached" for event in events) == 3
@@ -123,9 +123,9 @@ def test_loras_are_taken_in_drawn_with_and_written_for_others(studio: Conversati
     assert studio.run("%loras nova --import ink.safetensors").ok
     listed = studio.run("%loras")
     assert "nova" in html(listed) and "120" in html(listed) and "kohya" in html(listed)
-    plain = studio.run(f'%draw "{PROMPT}" --steps 3 --as plain')
-    drawn = studio.run(f'%draw "{PROMPT}" --steps 3 --lora nova:0.8 --as with_nova')
-    none = studio.run(f'%draw "{PROMPT}" --steps 3 --lora nova:0 --as without')
+    plain = studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --as plain')
+    drawn = studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --lora nova:0.8 --as with_nova')
+    none = studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --lora nova:0 --as without')
     assert plain.ok and drawn.ok and none.ok, drawn.shown
     assert picture(studio, "plain") != picture(studio, "with_nova")
     assert " <lora:nova:0.8>" in texts(picture(studio, "with_nova"))["parameters"]
@@ -134,42 +134,42 @@ def test_loras_are_taken_in_drawn_with_and_written_for_others(studio: Conversati
     assert b"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight" in (
         studio.cwd / "nova-diffusers.safetensors"
     ).read_bytes()
-    other = studio.run(f'%draw "{PROMPT}" --steps 3 --lora nova-diffusers.safetensors:0.8 --as other')
+    other = studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --lora nova-diffusers.safetensors:0.8 --as other')
     assert other.ok, other.shown
     assert studio.run("%loras nova --remove").ok
-    assert "there is no LoRA `nova`" in refused(studio.run(f'%draw "{PROMPT}" --lora nova'))
+    assert "there is no LoRA `nova`" in refused(studio.run(f'%draw "{PROMPT}" --base tiny --lora nova'))
 
 
 def test_a_picture_is_redrawn_and_only_where_its_mask_is_white(studio: Conversation):
-    assert studio.run(f'%draw "{PROMPT}" --steps 3 --as robot').ok
+    assert studio.run(f'%draw "{PROMPT}" --base tiny --steps 3 --as robot').ok
     assert studio.run('robot.save("robot.png")?;').ok
-    kept = studio.run('%draw "a long portrait" --from robot.png --strength 0 --steps 3 --as kept')
-    redrawn = studio.run('%draw "a long portrait" --from robot.png --strength 0.9 --steps 3 --as redrawn')
+    kept = studio.run('%draw "a long portrait" --base tiny --from robot.png --strength 0 --steps 3 --as kept')
+    redrawn = studio.run('%draw "a long portrait" --base tiny --from robot.png --strength 0.9 --steps 3 --as redrawn')
     assert kept.ok and redrawn.ok, redrawn.shown
     assert picture(studio, "kept") != picture(studio, "redrawn")
-    masked = studio.run('%draw "a hat" --from robot.png --mask robot.png --steps 3')
+    masked = studio.run('%draw "a hat" --base tiny --from robot.png --mask robot.png --steps 3')
     assert masked.ok, masked.shown
-    assert studio.run('%draw "a hat" --size 64x128 --steps 1 --as tall').ok
+    assert studio.run('%draw "a hat" --base tiny --size 64x128 --steps 1 --as tall').ok
     assert size(picture(studio, "tall")) == (64, 128)
     assert studio.run('tall.save("tall.png")?;').ok
-    error = refused(studio.run('%draw "a hat" --from robot.png --mask tall.png'))
+    error = refused(studio.run('%draw "a hat" --base tiny --from robot.png --mask tall.png'))
     assert "the mask is 64x128 and its picture 64x64" in error and "^" in error
 
 
 @pytest.mark.parametrize(
     "cell, sentence",
     [
-        ('%draw "a hat" --lora nobody', "there is no LoRA `nobody`"),
-        ('%draw "a hat" --lora wide.safetensors', "made for another kind of model"),
-        ('%draw "a hat" --lora model.ckpt', "pickled weights can run code"),
-        ('%draw "a hat" --size 65x64', "65x64 is no size that this model draws"),
-        ('%draw "a hat" --size big', "`big` is no size"),
+        ('%draw "a hat" --base tiny --lora nobody', "there is no LoRA `nobody`"),
+        ('%draw "a hat" --base tiny --lora wide.safetensors', "made for another kind of model"),
+        ('%draw "a hat" --base tiny --lora model.ckpt', "pickled weights can run code"),
+        ('%draw "a hat" --base tiny --size 65x64', "65x64 is no size that this model draws"),
+        ('%draw "a hat" --base tiny --size big', "`big` is no size"),
         ('%draw "a hat" --base dreams', "no model of your own called `dreams`"),
-        ('%draw "a hat" --seed 1,x', "`x` is no seed"),
-        ('%draw "a hat" --seed 1,2 --seeds 3', "both --seeds and several seeds"),
-        ('%draw "a hat" --strength 0.5', "a strength is of a picture to begin from"),
-        ('%draw "a hat" --mask robot.png', "a mask needs the picture"),
-        ('%draw " "', "the prompt is empty"),
+        ('%draw "a hat" --base tiny --seed 1,x', "`x` is no seed"),
+        ('%draw "a hat" --base tiny --seed 1,2 --seeds 3', "both --seeds and several seeds"),
+        ('%draw "a hat" --base tiny --strength 0.5', "a strength is of a picture to begin from"),
+        ('%draw "a hat" --base tiny --mask robot.png', "a mask needs the picture"),
+        ('%draw " " --base tiny', "the prompt is empty"),
         ("%%draw\n" + "a red hat and " * 400, "tokens"),
         ("%loras nobody --remove", "there is no LoRA `nobody`"),
         ("%loras ink --import model.ckpt", "pickled weights can run code"),
@@ -186,18 +186,18 @@ def test_a_model_that_changed_is_not_drawn_with(studio: Conversation):
     original = config.read_text()
     config.write_text(original + " ")
     try:
-        error = refused(studio.run('%draw "a hat" --steps 2 --seed 77'))
-        assert "the model `portraits` has changed since it was added" in error
+        error = refused(studio.run('%draw "a hat" --base tiny --steps 2 --seed 77'))
+        assert "the model `tiny` has changed since it was added" in error
     finally:
         config.write_text(original)
 
 
 def test_drawing_stops_within_a_picture(studio: Conversation):
-    running = studio.send('%draw "a hat" --steps 200 --size 512x512 --seeds 8 --seed 900')
+    running = studio.send('%draw "a hat" --base tiny --steps 200 --size 512x512 --seeds 8 --seed 900')
     seen = []
     while not any("steps" in str(m["content"].get("data", "")) for m in seen):
         seen.append(studio.message(running))
     studio.interrupt()
     cell = studio.finish(running, seen)
     assert not cell.ok and "Interrupted" in str(cell.reply["ename"]), cell.shown
-    assert studio.run('%draw "a hat" --steps 2').ok, "the next one is drawn"
+    assert studio.run('%draw "a hat" --base tiny --steps 2').ok, "the next one is drawn"

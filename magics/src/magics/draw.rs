@@ -57,7 +57,12 @@ const ARGS: &[Arg] = &[
         Kind::Choice(Sampler::NAMES),
         "The sampling method; the model's own when not given.",
     ),
-    Arg::flag("base", "MODEL", Kind::Model, "Which model draws, by the name it was added under."),
+    Arg::flag(
+        "base",
+        "MODEL",
+        Kind::Model,
+        "Which model draws, by the name it was added under; else the LoRA's own, or the one built in.",
+    ),
     named("drawn"),
     DRY_RUN,
     DETACH,
@@ -80,8 +85,9 @@ impl Magic for Draw {
          `(red hat:1.3)` and less as `[red hat]`. Each seed is kept alone: asking for more of them draws only those \
          that are missing. Each picture is a PNG file that says in its text chunks what it was made of, also for other \
          programs.\n\n\
-         Models are your own: `spinbot models add FOLDER --as portraits` in a terminal makes a diffusers folder or a \
-         .safetensors file of Stable Diffusion 1.5, 2 or XL the one that draws; `--base` chooses another. `%loras` \
+         The model that is built in draws cartoon portraits of 128x128 pixels. For more bring your own: `spinbot models \
+         add FOLDER --as dreams` in a terminal makes a diffusers folder or a .safetensors file of Stable Diffusion 1.5, \
+         2 or XL known, and `--base dreams` draws with it. With a LoRA the model draws that it was made for. `%loras` \
          lists the LoRAs.\n\n\
          Leaves a Rust variable of type `spinbot::Drawn`: `drawn.pictures()[0].path()`, `drawn.save(\"album\")?`. The \
          same in Rust: `spinbot::draw(\"nova on a stage\").lora(\"nova\", 0.8).seeds(4).run()?`."
@@ -279,7 +285,7 @@ fn shown(drawn: &Drawn, view: &JobView, name: &str, call: &Call, cwd: &Path) -> 
     };
     let seeds: Vec<String> = pictures.iter().map(|picture| picture.seed().to_string()).collect();
     let mut facts = vec![("seeds", seeds.join(", "))];
-    facts.push(("model", call.text("base").unwrap_or(spinbot::base_model::DEFAULT_BASE).to_owned()));
+    facts.push(("model", drawn.model().to_owned()));
     let loras: Vec<&str> = call.texts("lora").collect();
     if !loras.is_empty() {
         facts.push(("LoRAs", loras.join(", ")));

@@ -24,7 +24,7 @@ const ARGS: &[Arg] = &[
         Kind::Text,
         "The word that calls up what was learned; NAME where it is a plain word, else `ohwx`.",
     ),
-    Arg::flag("base", "MODEL", Kind::Model, "Which model learns it; the standard one when not given."),
+    Arg::flag("base", "MODEL", Kind::Model, "Which model learns it, by the name it was added under; the one built in when not given."),
     Arg::flag("steps", "N", Kind::Int { min: 1, max: 100_000 }, "Steps of training.").default("250"),
     Arg::flag("rank", "N", Kind::Int { min: 1, max: 256 }, "How much the adapters can hold.").default("8"),
     Arg::flag(

@@ -59,7 +59,7 @@ fn lora() -> Vec<u8> {
 }
 
 impl Notebook {
-    /// A notebook whose folder holds `me.jpg` and `hello.wav`, with the model `portraits` and the LoRA `nova`.
+    /// A notebook whose folder holds `me.jpg` and `hello.wav`, with the model `dreams` and the LoRA `nova`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["me.jpg", "hello.wav"] {
@@ -67,7 +67,7 @@ impl Notebook {
         }
         std::fs::create_dir_all(folder.path().join("models")).unwrap();
         std::fs::create_dir_all(folder.path().join("loras")).unwrap();
-        let model = serde_json::json!([{"id": "portraits", "path": "portraits", "sha256": "a".repeat(64)}]);
+        let model = serde_json::json!([{"id": "dreams", "path": "dreams", "sha256": "a".repeat(64)}]);
         std::fs::write(folder.path().join("models/added.json"), model.to_string()).unwrap();
         std::fs::write(folder.path().join("loras/nova.safetensors"), lora()).unwrap();
         let engine = FakeEngine {

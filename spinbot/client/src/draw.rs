@@ -1,9 +1,9 @@
 //! `spinbot::draw()`: the builder of a plan that draws pictures from a text, and what it leaves.
 
-use crate::base_model::base_model;
+use crate::base_model::{BaseModel, base_model};
 use crate::bundle::{Bundle, Image, Show};
 use crate::event::ArtifactRef;
-use crate::loras::{Loras, copy_whole};
+use crate::loras::{Lora, Loras, copy_whole};
 use crate::models::AddedModels;
 use crate::plan::{Input, Plan, Step};
 use crate::steps::{self, ArrangePictures};
@@ -185,7 +185,8 @@ impl Draw {
         self
     }
 
-    /// Which model draws, by its id (`spinbot models add`); the standard one when not given.
+    /// Which model draws, by its id (`spinbot models add`); when not given the one its LoRAs were made for, else the one
+    /// that is built in.
     #[must_use]
     pub fn base(mut self, id: impl Into<String>) -> Self {
         self.base = Some(id.into());
@@ -225,6 +226,30 @@ impl Draw {
         &self.seeds
     }
 
+    /// The model that draws: of several LoRAs the first decides that says which it was made for and that one is known.
+    ///
+    /// # Errors
+    /// There is no such LoRA or model.
+    pub fn model(&self) -> Result<BaseModel> {
+        self.model_for(&self.found()?)
+    }
+
+    fn model_for(&self, loras: &[Lora]) -> Result<BaseModel> {
+        let own = |lora: &Lora| base_model(Some(lora.base()?), &self.models).ok();
+        match (&self.base, loras.iter().find_map(own)) {
+            (None, Some(model)) => Ok(model),
+            (base, _) => base_model(base.as_deref(), &self.models),
+        }
+    }
+
+    /// The LoRAs' files.
+    fn found(&self) -> Result<Vec<Lora>> {
+        let find = |(number, (name, _)): (usize, &(String, f64))| {
+            self.store.find(name).map_err(|fault| fault.about(format!("lora{}", number + 1)))
+        };
+        self.loras.iter().enumerate().map(find).collect()
+    }
+
     /// The plan: a `draw` for each seed, and for several `arrange_pictures`.
     ///
     /// # Errors
@@ -234,10 +259,9 @@ impl Draw {
         let mut params = self.params.clone();
         params.strength = self.strength.unwrap_or(DEFAULT_STRENGTH);
         params.weights = self.loras.iter().map(|(_, weight)| *weight).collect();
-        let model = base_model(self.base.as_deref(), &self.models)?;
-        let mut step = Step::new(&params).with("model", model.input()).weighing(10.0);
-        for (number, (name, _)) in self.loras.iter().enumerate() {
-            let lora = self.store.find(name).map_err(|fault| fault.about(format!("lora{}", number + 1)))?;
+        let loras = self.found()?;
+        let mut step = Step::new(&params).with("model", self.model_for(&loras)?.input()).weighing(10.0);
+        for (number, lora) in loras.iter().enumerate() {
             step = step.with(&format!("lora{}", number + 1), Input::File(lora.path().to_owned()));
         }
         for (name, path) in [("image", &self.from), ("mask", &self.mask)] {
@@ -324,6 +348,7 @@ impl Draw {
         Ok(Drawn {
             job: view.job.clone(),
             prompt: self.params.prompt.clone(),
+            model: self.model()?.id,
             pictures: self.seeds.iter().enumerate().map(picture).collect::<Result<_>>()?,
             grid: view.artifact("arrange_pictures", "grid").ok().cloned(),
             seconds: view.seconds(),
@@ -400,6 +425,7 @@ impl Show for DrawnPicture {
 pub struct Drawn {
     job: String,
     prompt: String,
+    model: String,
     pictures: Vec<DrawnPicture>,
     grid: Option<ArtifactRef>,
     seconds: f64,
@@ -431,6 +457,11 @@ impl Drawn {
     /// All of them in one JPEG with their seeds; of a single picture nothing.
     pub fn grid(&self) -> Option<&ArtifactRef> {
         self.grid.as_ref()
+    }
+
+    /// The id of the model that drew them.
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
     /// What they show.

@@ -4,14 +4,14 @@ use super::*;
 use crate::container::tests::raw;
 use crate::{Digest, JobState};
 
-/// A folder with the standard model, another, and the LoRAs `nova` and `ink`.
+/// A folder with the model `dreams` and the LoRAs `nova` and `ink`.
 fn material() -> (PathBuf, Draw) {
     let folder = crate::voices::test_folder();
     for name in ["models", "loras"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
     let model = |id: &str, digit: &str| serde_json::json!({"id": id, "path": folder.join(id), "sha256": digit.repeat(64)});
-    let list = [model("portraits", "a"), model("dreams", "b")];
+    let list = [model("dreams", "b")];
     std::fs::write(folder.join("models/added.json"), serde_json::to_vec(&list).unwrap()).unwrap();
     let header = r#"{"lora_unet_q.lora_up.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     for name in ["nova", "ink"] {
@@ -31,7 +31,8 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     assert_eq!(plan.result, ("draw1".into(), "picture".into()));
     assert_eq!(
         plan.steps[0].inputs["model"],
-        Input::Model { id: "portraits".into(), sha256: Digest("a".repeat(64)) }
+        base_model(None, &AddedModels::at(&folder)).unwrap().input(),
+        "the one that is built in"
     );
 
     let several = draw
@@ -64,6 +65,24 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     );
     assert_eq!(plan.steps[3].params["labels"][2], "seed 9");
     assert_eq!(plan.result, ("arrange_pictures".into(), "grid".into()));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_model_that_a_lora_was_made_for_draws_unless_another_is_named() {
+    let (folder, draw) = material();
+    for (name, base) in [("dreamy", "dreams"), ("lost", "nobodys")] {
+        let header = format!(
+            r#"{{"__metadata__":{{"ss_sd_model_name":"{base}"}},
+            "lora_unet_q.lora_up.weight":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#
+        );
+        std::fs::write(folder.join(format!("loras/{name}.safetensors")), raw(&header, &[0; 4])).unwrap();
+    }
+    let id = |draw: Draw| draw.model().unwrap().id;
+    assert_eq!(id(draw.clone()), "portraits");
+    assert_eq!(id(draw.clone().lora("lost", 1.0).lora("dreamy", 0.5)), "dreams");
+    assert_eq!(id(draw.clone().lora("lost", 1.0)), "portraits");
+    assert_eq!(id(draw.lora("dreamy", 1.0).base("portraits")), "portraits");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -78,7 +78,7 @@ impl TrainLora {
         self
     }
 
-    /// Which model learns it, by the id it was added under (`spinbot models add`); the standard one when not given.
+    /// Which model learns it, by the id it was added under (`spinbot models add`); the one that is built in when not given.
     #[must_use]
     pub fn base(mut self, model: impl Into<String>) -> Self {
         self.base = Some(model.into());

@@ -21,12 +21,12 @@ pub trait Catalogue: Send + Sync + 'static {
     /// SHA-256 of a model's weights, by the id a [`Kind`] names; part of the content key. `None` when unknown.
     fn model_hash(&self, id: &str) -> Option<String>;
 
-    /// Where a model of the user's own lies, seen to be the file of that hash.
+    /// Where a model lies that a plan names, the user's own or a built-in one, seen to be that of that hash.
     ///
     /// # Errors
     /// There is none of that id, or it is gone or another.
-    fn added_model(&self, id: &str, sha256: &Digest) -> Result<PathBuf, Fault> {
-        let file = Store::open(home::cache_dir()).and_then(|store| store.added_file(id, &sha256.0));
+    fn named_model(&self, id: &str, sha256: &Digest) -> Result<PathBuf, Fault> {
+        let file = Store::open(home::cache_dir()).and_then(|store| store.named(id, &sha256.0));
         file.map_err(|error| {
             let (fault, help) = (Fault::new(error.to_string()), error.help());
             help.into_iter().fold(fault, Fault::help)

@@ -95,7 +95,7 @@ fn check_inputs(
                     .about(name));
             }
             Input::Model { id, sha256 } => {
-                catalogue.added_model(id, sha256).map_err(|fault| fault.about(name))?;
+                catalogue.named_model(id, sha256).map_err(|fault| fault.about(name))?;
             }
             Input::Artifact(_) | Input::File(_) => {}
         }

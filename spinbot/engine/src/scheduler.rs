@@ -105,7 +105,7 @@ fn run_step(
     for (name, found) in inputs {
         let path = if found.model {
             // Looked at when the plan came in, which may be long ago.
-            let file = catalogue.added_model(&found.label, &found.digest);
+            let file = catalogue.named_model(&found.label, &found.digest);
             file.map_err(|fault| Stopped::Failed(fault.about(name)))?
         } else {
             // Hashed before use: a step never works on damaged bytes.

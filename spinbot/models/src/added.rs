@@ -40,7 +40,8 @@ impl AddedModel {
             found => found.map(|_| ()).map_err(ModelError::io("reading", &self.path))?,
         }
         // A folder that lost a file is no model any more.
-        let Ok(files) = files(&self.path) else { return Err(changed("has changed since it was added")) };
+        let there = files(&self.path).ok().filter(|files| files.iter().all(|file| file.is_file()));
+        let Some(files) = there else { return Err(changed("has changed since it was added")) };
         let (bytes, modified) = measured(&files)?;
         if bytes != self.bytes {
             return Err(changed("has changed since it was added"));
@@ -78,10 +79,21 @@ pub(crate) fn hash_of(path: &Path) -> Result<String> {
     }
     let mut listing = String::new();
     for file in files(path)? {
-        let name = file.strip_prefix(path).unwrap_or(&file).display();
-        listing.push_str(&format!("{}  {name}\n", hash::of_file(&file)?));
+        let name = file.strip_prefix(path).unwrap_or(&file).display().to_string();
+        listing.push_str(&listed(&name, &hash::of_file(&file)?));
     }
     Ok(hash::of_bytes(listing.as_bytes()))
+}
+
+/// [`AddedModel::sha256`] of a folder of these files, sorted by path.
+pub(crate) fn hash_of_files(files: &[(&str, &[u8])]) -> String {
+    let listing: String = files.iter().map(|(name, bytes)| listed(name, &hash::of_bytes(bytes))).collect();
+    hash::of_bytes(listing.as_bytes())
+}
+
+/// The line of a file in the listing that a folder's hash is taken of.
+fn listed(name: &str, sha256: &str) -> String {
+    format!("{sha256}  {name}\n")
 }
 
 fn modified(found: &std::fs::Metadata) -> Option<u64> {

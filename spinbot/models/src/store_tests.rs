@@ -221,14 +221,14 @@ fn a_file_of_the_users_own_is_found_until_it_changes() {
     write(b"\x02\0\0\0\0\0\0\0{}");
     let added = store.add(&path, Some("My pocket")).unwrap();
     assert_eq!(added.id, "my-pocket");
-    let sentence = |sha256: &str| store.added_file("my-pocket", sha256).unwrap_err().to_string();
-    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), added.path);
+    let sentence = |sha256: &str| store.named("my-pocket", sha256).unwrap_err().to_string();
+    assert_eq!(store.named("my-pocket", &added.sha256).unwrap(), added.path);
     assert!(sentence(&"0".repeat(64)).contains("is not the file that was meant"));
 
     // Touched, and not changed: hashed once, which the list remembers.
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
     std::fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
-    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), added.path);
+    assert_eq!(store.named("my-pocket", &added.sha256).unwrap(), added.path);
     let listed = added::read(&store.folder).unwrap().remove(0);
     assert!(listed.modified > added.modified, "{listed:?}");
     assert_eq!(AddedModel { modified: added.modified, ..listed }, added);
@@ -238,19 +238,47 @@ fn a_file_of_the_users_own_is_found_until_it_changes() {
     write(b"{}");
     assert!(sentence(&added.sha256).contains("has changed since it was added"));
     std::fs::remove_file(&path).unwrap();
-    let error = store.added_file("my-pocket", &added.sha256).unwrap_err();
+    let error = store.named("my-pocket", &added.sha256).unwrap_err();
     assert!(
         error.to_string().contains("is gone") && error.help().unwrap().contains("--as my-pocket"),
         "{error}"
     );
-    let error = store.added_file("other", &added.sha256).unwrap_err();
+    let error = store.named("other", &added.sha256).unwrap_err();
     assert_eq!(error.to_string(), "there is no model of your own called `other`");
 
     // A name belongs to the file it was given to last.
     let other = folder.path().join("other.safetensors");
     std::fs::write(&other, b"\x02\0\0\0\0\0\0\0{}").unwrap();
     assert_eq!(store.add(&other, Some("my-pocket")).unwrap().id, "my-pocket");
-    assert_eq!(store.added_file("my-pocket", &added.sha256).unwrap(), other.canonicalize().unwrap());
+    assert_eq!(store.named("my-pocket", &added.sha256).unwrap(), other.canonicalize().unwrap());
+}
+
+#[test]
+fn the_built_in_folder_is_laid_out_once_and_mended_when_it_is_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_owned()).unwrap();
+    let sha256 = crate::model_hash("portraits").unwrap();
+    let path = store.named("portraits", &sha256).unwrap();
+    let text = path.join("text_encoder/config.json");
+    let whole = std::fs::read(&text).unwrap();
+    let written = || text.metadata().unwrap().modified().unwrap();
+    let before = written();
+    assert_eq!(store.named("portraits", &sha256).unwrap(), path);
+    assert_eq!(written(), before, "it was laid out twice");
+    std::fs::write(&text, b"{").unwrap();
+    assert_eq!(store.named("portraits", &sha256).unwrap(), path);
+    assert_eq!(std::fs::read(&text).unwrap(), whole);
+    let error = store.named("portraits", &"0".repeat(64)).unwrap_err();
+    assert!(error.to_string().contains("is not the model that was meant"), "{error}");
+    assert_eq!(store.pull("portraits", &mut |_| {}).unwrap(), path);
+    let listed = store.list().unwrap().into_iter().find(|model| model.id == "portraits").unwrap();
+    assert_eq!((listed.place, listed.origin.unwrap().as_str()), (Place::BuiltIn, "trained for SpinBot"));
+    let verified = store.verify().unwrap().into_iter().find(|model| model.id == "portraits").unwrap();
+    verified.outcome.unwrap();
+    // What it holds besides numbers and words is nobody's path.
+    for file in ["unet/config.json", "vae/config.json", "text_encoder/config.json"] {
+        assert!(!std::fs::read_to_string(path.join(file)).unwrap().contains("_name_or_path"), "{file}");
+    }
 }
 
 #[test]
@@ -274,7 +302,7 @@ fn a_diffusers_folder_is_added_as_one_and_every_file_that_is_read_counts() {
     let added = store.add(&cached, None).unwrap();
     assert_eq!((added.id.as_str(), added.bytes), ("some-diffusion", 68 + 2 + 10 + 2));
     assert_eq!(added.path, model.canonicalize().unwrap());
-    let found = |sha256: &str| store.added_file("some-diffusion", sha256);
+    let found = |sha256: &str| store.named("some-diffusion", sha256);
     assert_eq!(found(&added.sha256).unwrap(), added.path);
     // The pickle beside the weights is not read and does not count.
     write("unet/diffusion_pytorch_model.bin", b"PK, larger");
@@ -286,8 +314,8 @@ fn a_diffusers_folder_is_added_as_one_and_every_file_that_is_read_counts() {
     let again = store.add(&model, Some("painter")).unwrap();
     assert_ne!(again.sha256, added.sha256);
     std::fs::remove_file(model.join("unet/config.json")).unwrap();
-    let error = store.added_file("painter", &again.sha256).unwrap_err();
+    let error = store.named("painter", &again.sha256).unwrap_err();
     assert!(error.to_string().contains("has changed"), "{error}");
     std::fs::remove_dir_all(&model).unwrap();
-    assert!(store.added_file("painter", &again.sha256).unwrap_err().to_string().contains("is gone"));
+    assert!(store.named("painter", &again.sha256).unwrap_err().to_string().contains("is gone"));
 }

@@ -23,6 +23,7 @@ pub(crate) const SCALE_SUFFIX: &str = ".scale";
 pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) -> Result<Vec<u8>, String> {
     match recipe {
         Recipe::Join => Ok(files.concat()),
+        Recipe::Trained => Err("it is trained, not made of packages".into()),
         Recipe::FaceApi => match &files[..] {
             [listing, weights] => face_api::convert(listing, weights),
             _ => Err(format!("expected a weight list and its bytes, got {} files", files.len())),

@@ -34,8 +34,10 @@ pub(crate) fn name(rgb: [f32; 3]) -> String {
     let name = HUES.iter().find(|(end, _)| hue < *end).map_or("pink", |(_, name)| name);
     match (name, l) {
         ("red" | "orange" | "yellow", l) if l < 0.5 && chroma < 0.15 => "brown".to_owned(),
+        // Purple and magenta are of one hue: the darker is purple.
+        ("pink", l) if l < 0.55 && (310.0..345.0).contains(&hue) => "purple".to_owned(),
         ("red", l) if l > 0.75 => "pink".to_owned(),
-        ("orange", l) if l > 0.8 && chroma < 0.09 => "beige".to_owned(),
+        ("orange" | "yellow", l) if l > 0.8 && chroma < 0.09 => "beige".to_owned(),
         // Light yellow is what yellow is.
         (name, l) if l > 0.82 && name != "yellow" && name != "orange" => format!("light {name}"),
         (name, l) if l < 0.38 => format!("dark {name}"),

@@ -107,6 +107,29 @@ fn fault(result: Result<Vec<StepOutput>, StepError>) -> spinbot::Fault {
     }
 }
 
+/// The model that is built in draws what it is asked for: the colour behind the figure is the prompt's.
+#[test]
+fn the_built_in_model_is_the_one_that_plans_name_and_obeys_its_prompt() {
+    let base = spinbot::base_model(None, &spinbot::models::AddedModels::standard()).unwrap();
+    assert_eq!(base.sha256.0, spinbot_models::model_hash(&base.id).unwrap());
+    let chain = Chain::new("built_in");
+    let store = spinbot_models::Store::open(chain.path("cache")).unwrap();
+    let model = store.named(&base.id, &base.sha256.0).unwrap();
+    let corner = |colour: &str| {
+        let params =
+            Draw { prompt: format!("portrait of a person, {colour} background"), steps: 8, ..params() };
+        let drawn = only(chain.seeded(&params, &[("model", model.clone())], 3));
+        let drawn = picture::read_bytes(&drawn, "drawn", &Caps::default()).unwrap();
+        assert_eq!(drawn.dimensions(), (128, 128));
+        let ground = (2..14).flat_map(|x| (2..14).map(move |y| (x, y)));
+        ground.fold([0_u32; 3], |sum, (x, y)| {
+            std::array::from_fn(|c| sum[c] + u32::from(drawn.get_pixel(x, y)[c]))
+        })
+    };
+    let (red, blue) = (corner("red"), corner("blue"));
+    assert!(red[0] > 2 * red[2] && blue[2] > 2 * blue[0], "red {red:?}, blue {blue:?}");
+}
+
 #[test]
 fn a_picture_follows_from_its_seed_and_loras_and_stops_when_told() {
     let chain = Chain::new("drawing");

@@ -40,6 +40,10 @@ def export_model(vae: Path, run: Path, out: Path):
     CLIPTextModel.from_pretrained(run / "best" / "text_encoder").half().save_pretrained(out / "text_encoder")
     shutil.copytree(run / "tokenizer", out / "tokenizer", dirs_exist_ok=True)
     shutil.copytree(run / "best" / "scheduler", out / "scheduler", dirs_exist_ok=True)
+    for config in out.glob("*/config.json"):  # where it lay on this machine is nobody's business
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)
+        config.write_text(json.dumps(values, indent=1) + "\n")
     (out / "model_index.json").write_text(json.dumps(INDEX, indent=1))
 
 

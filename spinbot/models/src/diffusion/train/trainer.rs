@@ -289,7 +289,12 @@ impl Trainer {
     }
 
     /// What the UNet is told of a batch.
-    pub(super) fn condition(&self, text: &Text, latents: &Tensor, adapters: &PipelineAdapters) -> Result<Conditioning> {
+    pub(super) fn condition(
+        &self,
+        text: &Text,
+        latents: &Tensor,
+        adapters: &PipelineAdapters,
+    ) -> Result<Conditioning> {
         let captions = match text {
             Text::Given(conditioning) => return Ok(conditioning.clone()),
             Text::Captions(captions) => captions,
