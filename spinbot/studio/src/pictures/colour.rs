@@ -10,7 +10,7 @@ const HUES: [(f32, &str); 9] = [
     (80.0, "orange"),
     (118.0, "yellow"),
     (165.0, "green"),
-    (220.0, "teal"),
+    (212.0, "teal"),
     (285.0, "blue"),
     (322.0, "purple"),
     (360.0, "pink"),
