@@ -1,6 +1,6 @@
 //! The denoising network's speed, asked for over standard input so that another program can take turns with it:
 //!
-//!     cargo bench -p spinbot-models --bench diffusion -- CONFIG SET RANK BATCH TOKENS
+//!     cargo run --release -p spinbot-models --example diffusion_speed -- CONFIG SET RANK BATCH TOKENS
 //!
 //! CONFIG is a `config.json` of a UNet, SET `fused` or `stock`. Each line `forward` or `train` on standard input is
 //! answered by the milliseconds that a prediction, or a prediction and its gradients by adapters of the attention's
@@ -18,7 +18,7 @@ use std::io::BufRead;
 use std::time::Instant;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [config, set, rank, batch, tokens] = &arguments[..] else {
         println!("CONFIG SET RANK BATCH TOKENS");
         return;
