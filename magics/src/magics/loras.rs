@@ -23,7 +23,7 @@ const ARGS: &[Arg] = &[
         "base",
         "MODEL",
         Kind::Model,
-        "With --format: the model it was made for, by the name it was added under.",
+        "With --format: the model it was made for, by the name it was added under; the one it says when not given.",
     ),
     Arg::flag("import", "FILE", Kind::File, "Take in a LoRA of another program, under NAME or its own name."),
     Arg::switch("remove", "Delete the LoRA."),
@@ -91,7 +91,11 @@ impl Magic for Loras {
                 lora.export(file).map_err(|f| fault(f.about("export")))?;
             } else {
                 let models = cx.profiles().models().clone();
-                let model = base_model(call.text("base"), &models).map_err(fault)?;
+                let own = || base_model(Some(lora.base()?), &models).ok();
+                let model = match (call.text("base"), own()) {
+                    (None, Some(model)) => model,
+                    (base, _) => base_model(base, &models).map_err(fault)?,
+                };
                 let step = Step::new(&ConvertLora { format })
                     .with("lora", Input::File(lora.path().to_owned()))
                     .with("model", model.input());
