@@ -1,9 +1,9 @@
-"""face-api's tiny face detector and 68 landmarks in plain numpy: the numbers the Rust port is held against.
+"""face-api's tiny face detector, 68 landmarks and face recognition in plain numpy: the numbers the Rust port is held against.
 
     python faceapi.py MODEL_FOLDER PICTURE > faceapi.json
 
 MODEL_FOLDER is `package/model` of the npm package @vladmandic/face-api 1.7.15 (`npm pack` fetches it); needs numpy
-and Pillow. Written from the package's TypeScript sources (tinyYolov2/, faceFeatureExtractor/, faceLandmarkNet/),
+and Pillow. Written from the package's TypeScript sources (tinyYolov2/, faceFeatureExtractor/, faceLandmarkNet/, faceRecognitionNet/),
 not from the Rust code: nothing here is shared with the port but the resize's definition. Checked once against the
 package itself, run in Node on TensorFlow.js' CPU backend with the same resized inputs: score and box agree to 1e-5,
 the landmarks to 7e-5 pixels.
@@ -27,11 +27,11 @@ def load_weights(folder, name):
     raw = (folder / f"{name}.bin").read_bytes()
     weights, offset = {}, 0
     for weight in (w for group in listing for w in group["weights"]):
-        quantization = weight["quantization"]
+        quantization = weight.get("quantization", {"dtype": weight["dtype"], "scale": 1.0, "min": 0.0})
         count = math.prod(weight["shape"])
-        stored = np.frombuffer(raw, quantization["dtype"], count, offset).astype(np.float64)
-        offset += count
-        values = (stored * quantization["scale"] + quantization["min"]).astype(np.float32)
+        stored = np.frombuffer(raw, quantization["dtype"], count, offset)
+        offset += stored.nbytes
+        values = (stored.astype(np.float64) * quantization["scale"] + quantization["min"]).astype(np.float32)
         weights[weight["name"]] = values.reshape(weight["shape"])
     assert offset == len(raw)
     return weights
@@ -161,16 +161,55 @@ def landmarks(weights, picture, box):
     return landmark_net(weights, resize_square(square, 112)) * side + np.array([left - dx, top - dy])
 
 
+def scaled(x, weights, name, stride, same):
+    """A convolution whose outputs are scaled and shifted."""
+    filters = weights[f"{name}/conv/filters"]
+    x = np.pad(x, [(1, 1), (1, 1), (0, 0)]) if same else x
+    x = conv(x, filters, weights[f"{name}/conv/bias"], stride)
+    return x * weights[f"{name}/scale/weights"] + weights[f"{name}/scale/biases"]
+
+
+def residual(x, weights, name, down):
+    out = np.maximum(scaled(x, weights, f"{name}/conv1", 2 if down else 1, not down), 0)
+    out = scaled(out, weights, f"{name}/conv2", 1, True)
+    if down:
+        x = windows(x, 2, 2).mean(axis=(-1, -2))
+        out = np.pad(out, [(0, x.shape[0] - out.shape[0]), (0, x.shape[1] - out.shape[1]), (0, 0)])
+        x = np.pad(x, [(0, 0), (0, 0), (0, out.shape[2] - x.shape[2])])
+    return np.maximum(out + x, 0)
+
+
+def faceprint(weights, picture, points):
+    """128 numbers of the face of these landmarks, cut as `FaceLandmarks.alignDlib` cuts it."""
+    centres = np.array([points[36:42].mean(0), points[42:48].mean(0), points[48:68].mean(0)])
+    side = math.floor(np.linalg.norm(centres[:2] - centres[2], axis=1).mean() / 0.45)
+    left, top = np.floor(centres.mean(0) - np.array([0.5, 0.43]) * side).astype(int)
+    square = np.zeros((side, side, 3), np.float32)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, picture.shape[1]), min(top + side, picture.shape[0])
+    square[y0 - top : y1 - top, x0 - left : x1 - left] = picture[y0:y1, x0:x1]
+    x = (resize_square(square, 150) - np.array([122.782, 117.001, 104.298], np.float32)) / np.float32(255)
+    x = np.maximum(scaled(x, weights, "conv32_down", 2, False), 0)
+    x = windows(x, 3, 2).max(axis=(-1, -2))
+    for name in ["conv32_1", "conv32_2", "conv32_3", "conv64_down", "conv64_1", "conv64_2", "conv64_3", "conv128_down",
+                 "conv128_1", "conv128_2", "conv256_down", "conv256_1", "conv256_2", "conv256_down_out"]:
+        x = residual(x, weights, name, "down" in name)
+    return x.mean(axis=(0, 1)) @ weights["fc"]
+
+
 def main():
     folder, path = Path(sys.argv[1]), Path(sys.argv[2])
     picture = np.asarray(Image.open(path).convert("RGB"))
     detector = load_weights(folder, "tiny_face_detector_model")
     landmarker = load_weights(folder, "face_landmark_68_model")
-    faces = [
-        {**{key: round(float(value), 5) for key, value in box.items()},
-         "landmarks": np.round(landmarks(landmarker, picture, box), 4).tolist()}
-        for box in detect(detector, picture)
-    ]
+    recogniser = load_weights(folder, "face_recognition_model")
+    faces = []
+    for box in detect(detector, picture):
+        points = landmarks(landmarker, picture, box)
+        faces.append({
+            **{key: round(float(value), 5) for key, value in box.items()},
+            "landmarks": np.round(points, 4).tolist(),
+            "print": np.round(faceprint(recogniser, picture, points).astype(float), 6).tolist(),
+        })
     # Sums over every weight, weighted by position: equal only if dequantising and axis order are right.
     checks = {
         name: float(np.sum(values.astype(np.float64).ravel() * (np.arange(values.size) % 97 + 1)))

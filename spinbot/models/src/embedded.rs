@@ -9,6 +9,7 @@ pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
         "dnsmos" => Some(include_bytes!("../weights/dnsmos.safetensors")),
         "face-detector" => Some(include_bytes!("../weights/face-detector.safetensors")),
         "face-landmarks" => Some(include_bytes!("../weights/face-landmarks.safetensors")),
+        "face-recognition" => Some(include_bytes!("../weights/face-recognition.safetensors")),
         "speaker-encoder" => Some(include_bytes!("../weights/speaker-encoder.safetensors")),
         _ => None,
     }

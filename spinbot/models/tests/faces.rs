@@ -3,7 +3,7 @@
 
 use image::{RgbImage, imageops};
 use spinbot_models::Device;
-use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker, Points};
+use spinbot_models::faces::{FaceBox, FaceDetector, FaceRecogniser, Landmarker, Points};
 use std::path::{Path, PathBuf};
 
 fn repository(path: &str) -> PathBuf {
@@ -53,6 +53,40 @@ fn boxes_and_landmarks_equal_the_reference_within_a_tenth_of_a_pixel() {
         }
         assert!(worst < 0.1, "a landmark is {worst} px from the reference");
     }
+}
+
+#[test]
+fn a_face_is_recognised_as_the_reference_does_and_across_crops() {
+    let reference = std::fs::read_to_string(repository("tests/reference/faceapi.json")).unwrap();
+    let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
+    let number = |value: &serde_json::Value| value.as_f64().unwrap() as f32;
+    let expected = &reference["faces"][0];
+    let points: Points = std::array::from_fn(|n| {
+        let point = &expected["landmarks"][n];
+        [number(&point[0]), number(&point[1])]
+    });
+    let picture = astronaut();
+    let recogniser = FaceRecogniser::load(&Device::cpu()).unwrap();
+    let print = recogniser.recognise(picture.as_raw(), 512, 512, &points).unwrap();
+    for (n, value) in print.0.iter().enumerate() {
+        let wanted = number(&expected["print"][n]);
+        assert!((value - wanted).abs() < 1e-4, "number {n}: {value}, {wanted}");
+    }
+    // The same face smaller, darker and mirrored is the same person's.
+    let landmarker = Landmarker::load(&Device::cpu()).unwrap();
+    let seen = |picture: &RgbImage| {
+        let (width, height) = picture.dimensions();
+        let face = detect(picture)[0];
+        let points = landmarker.landmarks_refined(picture.as_raw(), width, height, &face).unwrap();
+        recogniser.recognise(picture.as_raw(), width, height, &points).unwrap()
+    };
+    let small = imageops::resize(&picture, 300, 300, imageops::FilterType::Triangle);
+    for other in [small, imageops::colorops::brighten(&picture, -60), imageops::flip_horizontal(&picture)] {
+        let distance = seen(&other).distance(&print);
+        assert!(distance < 0.45, "{distance}");
+    }
+    let outside = [[-900.0; 2]; 68];
+    assert!(recogniser.recognise(picture.as_raw(), 512, 512, &outside).is_err());
 }
 
 #[test]

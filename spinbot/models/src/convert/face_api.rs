@@ -15,7 +15,8 @@ struct Group {
 struct Weight {
     name: String,
     shape: Vec<usize>,
-    quantization: Quantization,
+    dtype: String,
+    quantization: Option<Quantization>,
 }
 
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct Quantization {
     min: f64,
 }
 
-/// TensorFlow.js' weight list plus bytes -> safetensors that keep the stored 8-bit values. `name` is u8 in
+/// TensorFlow.js' weight list plus bytes -> safetensors that keep the stored values, 8-bit ones or f32. `name` is u8 in
 /// PyTorch's axis order (convolutions [out, in, h, w], depthwise [channels, 1, h, w], matrices [in, out]);
 /// `name.range` is f64 [scale, min] with value = stored x scale + min, computed in f64 and rounded once, as
 /// TensorFlow.js does.
@@ -34,29 +35,35 @@ pub(super) fn convert(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String>
     let mut tensors = Vec::new();
     let mut rest = weights;
     for weight in groups.into_iter().flat_map(|group| group.weights) {
-        if weight.quantization.dtype != "uint8" {
-            return Err(format!("{}: stored as {}, expected uint8", weight.name, weight.quantization.dtype));
-        }
-        let count = weight.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
+        let stored_as = weight.quantization.as_ref().map_or(&weight.dtype, |quantization| &quantization.dtype);
+        let (dtype, width) = match (stored_as.as_str(), &weight.quantization) {
+            ("uint8", Some(_)) => (Dtype::U8, 1),
+            ("float32", None) => (Dtype::F32, 4),
+            _ => return Err(format!("{}: stored as {stored_as}, expected uint8 or float32", weight.name)),
+        };
+        let count = weight.shape.iter().try_fold(width, |n: usize, &dim| n.checked_mul(dim));
         let (stored, after) = count
             .and_then(|count| rest.split_at_checked(count))
             .ok_or_else(|| format!("{}: {:?} does not fit in the bytes left", weight.name, weight.shape))?;
         rest = after;
         let (shape, stored) = match *weight.shape {
             [h, w, channels, 1] if weight.name.contains("depthwise") => {
-                (vec![channels, 1, h, w], transpose(stored, h * w, channels))
+                (vec![channels, 1, h, w], transpose(stored, width, h * w, channels))
             }
             [h, w, input, output] => {
-                let by_output = transpose(stored, h * w * input, output);
-                let by_input = by_output.chunks(h * w * input).flat_map(|one| transpose(one, h * w, input));
+                let by_output = transpose(stored, width, h * w * input, output);
+                let by_input = by_output
+                    .chunks(h * w * input * width)
+                    .flat_map(|one| transpose(one, width, h * w, input));
                 (vec![output, input, h, w], by_input.collect())
             }
             _ => (weight.shape, stored.to_vec()),
         };
-        let range = [weight.quantization.scale, weight.quantization.min];
-        let range: Vec<u8> = range.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((format!("{}{RANGE_SUFFIX}", weight.name), Dtype::F64, vec![2], range));
-        tensors.push((weight.name, Dtype::U8, shape, stored));
+        if let Some(Quantization { scale, min, .. }) = weight.quantization {
+            let range: Vec<u8> = [scale, min].iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((format!("{}{RANGE_SUFFIX}", weight.name), Dtype::F64, vec![2], range));
+        }
+        tensors.push((weight.name, dtype, shape, stored));
     }
     if !rest.is_empty() {
         return Err(format!("{} bytes are left after the last weight", rest.len()));
@@ -69,9 +76,10 @@ pub(super) fn convert(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String>
     safetensors::serialize(views, None).map_err(|e| e.to_string())
 }
 
-/// Row-major [rows, columns] -> [columns, rows].
-fn transpose(values: &[u8], rows: usize, columns: usize) -> Vec<u8> {
-    (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
+/// Row-major [rows, columns] -> [columns, rows] of values `width` bytes wide.
+fn transpose(values: &[u8], width: usize, rows: usize, columns: usize) -> Vec<u8> {
+    let places = (0..columns).flat_map(|c| (0..rows).map(move |r| (r * columns + c) * width));
+    places.flat_map(|place| values[place..place + width].iter().copied()).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +89,7 @@ mod tests {
 
     fn listing(name: &str, shape: &[usize], dtype: &str) -> Vec<u8> {
         let quantization = serde_json::json!({"dtype": dtype, "scale": 0.5, "min": -1.0});
-        let weight = serde_json::json!({"name": name, "shape": shape, "quantization": quantization});
+        let weight = serde_json::json!({"name": name, "shape": shape, "dtype": "float32", "quantization": quantization});
         serde_json::to_vec(&serde_json::json!([{"weights": [weight], "paths": ["x.bin"]}])).unwrap()
     }
 
@@ -104,6 +112,19 @@ mod tests {
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
         let tensor = file.tensor("conv/depthwise_filter").unwrap();
         assert_eq!((tensor.shape(), tensor.data()), (&[3, 1, 1, 2][..], &[0, 3, 1, 4, 2, 5][..]));
+    }
+
+    #[test]
+    fn weights_that_are_not_quantised_stay_f32() {
+        let weight = serde_json::json!({"name": "conv/filters", "shape": [1, 1, 2, 2], "dtype": "float32"});
+        let list = serde_json::to_vec(&serde_json::json!([{ "weights": [weight] }])).unwrap();
+        let bytes = |values: [f32; 4]| values.map(f32::to_le_bytes).concat();
+        let file = convert(&list, &bytes([0.0, 1.0, 2.0, 3.0])).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(file.names(), ["conv/filters"]);
+        let tensor = file.tensor("conv/filters").unwrap();
+        assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, &[2, 2, 1, 1][..]));
+        assert_eq!(tensor.data(), bytes([0.0, 2.0, 1.0, 3.0]));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use crate::convert::RANGE_SUFFIX;
 use crate::error::{ModelError, Result};
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, DType, CustomOp2, Layout, Shape, Tensor};
 use std::collections::HashMap;
 
-/// The tensors of a weight file, still quantised.
+/// The tensors of a weight file; those of 8 bits still quantised.
 pub(crate) struct Weights<'a> {
     model: &'a str,
     tensors: HashMap<String, Tensor>,
@@ -33,6 +33,9 @@ impl<'a> Weights<'a> {
         let stored = self.stored(name)?;
         if stored.dims() != shape {
             return Err(self.refuse(format!("`{name}` has shape {:?}, expected {shape:?}", stored.dims())));
+        }
+        if stored.dtype() == DType::F32 {
+            return stored.to_device(self.device).map_err(ModelError::tensor("loading weights"));
         }
         let range = self.stored(&format!("{name}{RANGE_SUFFIX}"))?.to_vec1::<f64>();
         let (scale, min) = match range.as_deref() {

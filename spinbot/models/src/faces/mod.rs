@@ -1,6 +1,6 @@
-//! Faces in pictures: where they are and where their 68 landmarks lie.
+//! Faces in pictures: where they are, where their 68 landmarks lie, and whose they are.
 //!
-//! Both networks are face-api's (npm `@vladmandic/face-api` 1.7.15, MIT), computed in candle from weights that
+//! The networks are face-api's (npm `@vladmandic/face-api` 1.7.15, MIT), computed in candle from weights that
 //! are built in. Pictures come as rows of RGB bytes; coordinates are pixels of that picture, with (0, 0) the top
 //! left corner of the top left pixel.
 
@@ -8,6 +8,8 @@ mod detector;
 mod landmarks;
 mod layers;
 mod picture;
+mod recognition;
 
 pub use detector::{FaceBox, FaceDetector};
 pub use landmarks::{Landmarker, Points};
+pub use recognition::{FaceRecogniser, Faceprint, SAME_PERSON};
