@@ -62,10 +62,9 @@ const SCORED: [&str; 5] = [
 ];
 /// Steps of the search, its rate and its pull; see `spinbot_models::cloning::Inversion`. Likeness to held-out speech
 /// (GE2E; second encoder; speakers 1688, 2609, 3005): 70 steps at 0.09 0.90 0.83 0.85; 0.85 0.78 0.70, 50 at 0.09 3005
-/// 0.82; 0.69, 50 at 0.12 0.90 0.82 0.84; 0.85 0.77 0.72, 44 at 0.13 0.89 0.82 0.83; 0.84 0.76 0.72: the last in under
-/// two thirds of the first one's time.
-const SEARCH_STEPS: usize = 44;
-const SEARCH_RATE: f64 = 0.13;
+/// 0.82; 0.69, 50 at 0.12 0.90 0.82 0.84; 0.85 0.77 0.72, in two thirds of the time.
+const SEARCH_STEPS: usize = 50;
+const SEARCH_RATE: f64 = 0.12;
 const SEARCH_PULL: f64 = 0.04;
 /// How many of the nearest stock voices the search starts between, and the difference in likeness that makes one count
 /// e times less.
