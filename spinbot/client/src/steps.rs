@@ -240,7 +240,7 @@ pub struct CloneVoice {
 
 impl StepParams for CloneVoice {
     const KIND: &'static str = "clone_voice";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const INPUTS: &'static [&'static str] = &["speech", "clips", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["voice", "scores", "original", "clone", "picture"];
 }

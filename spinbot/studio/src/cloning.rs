@@ -178,6 +178,10 @@ pub(crate) fn clone(
     }
     course.passed(SCORING)?;
 
+    // What words and quality are held against. The speaker's pitch alone may cost some of both, which is not the search's
+    // fault: measured against the stock voice, all that was found for a speaker an octave away was thrown away.
+    let unsearched = base.worse_of(&best);
+
     // The sound of the voice.
     let started = Instant::now();
     let spread = style_spread(&voices).map_err(model_fault)?;
@@ -210,7 +214,7 @@ pub(crate) fn clone(
         let pack = moved(&base_pack, &tried).map_err(model_fault)?;
         let candidate = Voice { pack, ..voice.clone() };
         let score = Score::of(&candidate)?;
-        if stages.judge(Stage::Style, &score, &best, &base, SEARCH_STEPS, started) {
+        if stages.judge(Stage::Style, &score, &best, &unsearched, SEARCH_STEPS, started) {
             (voice, best, offset) = (candidate, score, tried);
             break;
         }
@@ -243,7 +247,7 @@ pub(crate) fn clone(
             let adapters = adapters.scaled(share).map_err(model_fault)?.tensors();
             let candidate = Voice { pack, adapters, ..voice.clone() };
             let score = Score::of(&candidate)?;
-            if stages.judge(Stage::Adapters, &score, &best, &base, ADAPT_STEPS, started) {
+            if stages.judge(Stage::Adapters, &score, &best, &unsearched, ADAPT_STEPS, started) {
                 (voice, best) = (candidate, score);
                 break;
             }

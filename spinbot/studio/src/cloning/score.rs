@@ -95,8 +95,17 @@ impl Score {
         })
     }
 
+    /// This voice, with the words and quality of whichever of both is understood worse or sounds worse.
+    pub(super) fn worse_of(&self, other: &Score) -> Score {
+        Score {
+            word_error: self.word_error.max(other.word_error),
+            dnsmos: self.dnsmos.min(other.dnsmos),
+            ..*self
+        }
+    }
+
     /// Whether a stage that made `self` of `before` is kept, judged by the voice it was to come near to and by the
-    /// stock voice it must not fall behind; and why, as part of a sentence.
+    /// voice before the search, `base`, which it must not fall behind; and why, as part of a sentence.
     pub(super) fn verdict(&self, before: &Score, base: &Score, reference: &Voiceprint) -> (bool, String) {
         let gain = self.prints.ge2e.similarity(reference) - before.prints.ge2e.similarity(reference);
         if gain < GAIN {
@@ -104,7 +113,7 @@ impl Score {
         }
         if self.word_error > base.word_error + WORDS_LOST {
             let (now, then) = (self.word_error * 100.0, base.word_error * 100.0);
-            return (false, format!("{now:.0}% of words were misheard, {then:.0}% of the stock voice's"));
+            return (false, format!("{now:.0}% of words were misheard, {then:.0}% before the search"));
         }
         if self.dnsmos < base.dnsmos - QUALITY_LOST {
             return (false, format!("quality fell from {:.2} to {:.2}", base.dnsmos, self.dnsmos));
@@ -146,5 +155,11 @@ pub(super) mod tests {
             assert_eq!(is, kept, "{because}");
             assert!(because.contains(why), "{because}");
         }
+        // The speaker's pitch had already cost some: that is not the search's fault.
+        let pitched = score(0.62, 0.08, 3.1);
+        let unsearched = base.worse_of(&pitched);
+        assert_eq!((unsearched.word_error, unsearched.dnsmos), (0.08, 3.1));
+        assert!(score(0.8, 0.12, 2.96).verdict(&pitched, &unsearched, &reference).0);
+        assert!(!score(0.8, 0.12, 2.94).verdict(&pitched, &unsearched, &reference).0);
     }
 }
