@@ -11,7 +11,7 @@ use std::path::Path;
 /// The model that draws when none is named: it is built in.
 pub const DEFAULT_BASE: &str = "portraits";
 /// The hash of its folder, as `spinbot-models` lists it.
-const DEFAULT_SHA256: &str = "fc78f2b2e2a2e03be6cbdc012b1cc7998d675ff6b441f9f9911d736e22f30625";
+const DEFAULT_SHA256: &str = "98565fb1b2851b9c213121c3c59acaea115f6e812c160f9f19c472596ebad195";
 
 /// A model that draws and learns.
 #[derive(Debug, Clone, PartialEq, Eq)]

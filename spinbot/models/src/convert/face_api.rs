@@ -35,7 +35,8 @@ pub(super) fn convert(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String>
     let mut tensors = Vec::new();
     let mut rest = weights;
     for weight in groups.into_iter().flat_map(|group| group.weights) {
-        let stored_as = weight.quantization.as_ref().map_or(&weight.dtype, |quantization| &quantization.dtype);
+        let stored_as =
+            weight.quantization.as_ref().map_or(&weight.dtype, |quantization| &quantization.dtype);
         let (dtype, width) = match (stored_as.as_str(), &weight.quantization) {
             ("uint8", Some(_)) => (Dtype::U8, 1),
             ("float32", None) => (Dtype::F32, 4),

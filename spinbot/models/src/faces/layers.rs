@@ -2,7 +2,7 @@
 
 use crate::convert::RANGE_SUFFIX;
 use crate::error::{ModelError, Result};
-use candle_core::{CpuStorage, DType, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 use std::collections::HashMap;
 
 /// The tensors of a weight file; those of 8 bits still quantised.

@@ -160,9 +160,7 @@ fn aligned(points: &Points, picture: &Picture) -> Result<(Crop, usize, (usize, u
     let (left, right, mouth) = (mean(36..42), mean(42..48), mean(48..68));
     let to_mouth = |eye: [f32; 2]| (eye[0] - mouth[0]).hypot(eye[1] - mouth[1]);
     let side = ((to_mouth(left) + to_mouth(right)) / 2.0 / EYES_TO_MOUTH).floor();
-    let begin = |axis: usize| {
-        ((left[axis] + right[axis] + mouth[axis]) / 3.0 - MIDDLE[axis] * side).floor()
-    };
+    let begin = |axis: usize| ((left[axis] + right[axis] + mouth[axis]) / 3.0 - MIDDLE[axis] * side).floor();
     let (x, y) = (begin(0), begin(1));
     let inside = |begin: f32, size: usize| (begin.max(0.0), (begin + side).min(size as f32));
     let ((x0, x1), (y0, y1)) = (inside(x, picture.width), inside(y, picture.height));
