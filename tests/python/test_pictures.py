@@ -113,7 +113,7 @@ def test_a_grid_fills_in_and_each_seed_is_drawn_once(studio: Conversation, home:
     assert len({picture(studio, "more", at) for at in range(4)}) == 4
     assert studio.value("more.pictures().len()") == "4"
     again = studio.run(
-        f'let same = spinbot::draw("{PROMPT}").steps(4).seeds(4).run()?;\nsame.grid().unwrap().digest == '
+        f'let same = spinbot::draw("{PROMPT}").base("tiny").steps(4).seeds(4).run()?;\nsame.grid().unwrap().digest == '
         "more.grid().unwrap().digest"
     )
     assert again.ok and again.result == "true", again.shown
@@ -129,7 +129,7 @@ def test_loras_are_taken_in_drawn_with_and_written_for_others(studio: Conversati
     assert plain.ok and drawn.ok and none.ok, drawn.shown
     assert picture(studio, "plain") != picture(studio, "with_nova")
     assert " <lora:nova:0.8>" in texts(picture(studio, "with_nova"))["parameters"]
-    exported = studio.run("%loras nova --export nova-diffusers.safetensors --format diffusers")
+    exported = studio.run("%loras nova --export nova-diffusers.safetensors --format diffusers --base tiny")
     assert exported.ok, exported.shown
     assert b"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight" in (
         studio.cwd / "nova-diffusers.safetensors"

@@ -35,7 +35,8 @@ def notebook(path: pathlib.Path, *cells: str | tuple[str, str]) -> pathlib.Path:
 
 
 def test_the_tour_runs_and_ends_with_a_video(warm):
-    well_executed(TOUR, executed(TOUR))
+    bundles = well_executed(TOUR, executed(TOUR))
+    assert any("<video" in bundle.get("text/html", "") for bundle in bundles)
 
 
 def test_a_notebook_that_fails_stops_there_says_why_and_exits_with_an_error(warm, spinbot, tmp_path):

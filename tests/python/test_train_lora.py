@@ -18,6 +18,7 @@ import picture_material
 import tiny_diffusion
 from conversation import Cell, Conversation
 from engine import Engine
+from executed import LORA, executed, well_executed
 from refusal import refused
 
 TRAINING = 300.0
@@ -74,6 +75,18 @@ def test_six_pictures_become_a_lora_with_its_curve_and_grid(kernel: Conversation
     assert "0.png: nova, a robot with a red hat" in captions, captions
     assert "1.png: portrait of nova, long hat" in captions, captions
     assert re.search(r"2\.png: a (picture|portrait) of nova", captions), captions
+
+
+def test_the_lora_notebook_runs_with_the_built_in_model(warm):
+    bundles = well_executed(LORA, executed(LORA, "steps=4"))
+    html = "".join(bundle.get("text/html", "") for bundle in bundles)
+    assert "before and after" in html and html.count("data:image/") >= 6
+    assert "4 steps on 5 pictures" in html
+    [exported] = [path for path in LORA.parent.iterdir() if path.name == "bot-for-comfyui.safetensors"]
+    size = int.from_bytes(exported.read_bytes()[:8], "little")
+    names = json.loads(exported.read_bytes()[8 : 8 + size])
+    exported.unlink()
+    assert any(name.startswith("lora_unet_") and name.endswith("lora_down.weight") for name in names), list(names)[:5]
 
 
 def test_the_same_cell_again_computes_nothing(kernel: Conversation, base: str, home):
