@@ -58,8 +58,12 @@ impl NotebookSession {
 }
 
 impl wire::Session for NotebookSession {
-    fn execute(&mut self, request: &ExecuteRequest, out: &Output) -> ExecuteOutcome {
+    fn begin(&mut self) {
         self.shared.interrupted.store(false, Ordering::Release);
+        self.evaluator.begin();
+    }
+
+    fn execute(&mut self, request: &ExecuteRequest, out: &Output) -> ExecuteOutcome {
         let mut cell = Cell { session: self, out, count: request.execution_count, serial: 0 };
         match cell.run(&request.code) {
             Ok(()) => ExecuteOutcome::ok(),

@@ -184,6 +184,15 @@ def test_a_sleep_and_a_bare_loop_are_interrupted_while_they_may_still_be_compili
             assert kernel.value("kept") == "7", f"{code} after {pause} s"
 
 
+def test_an_interrupt_that_comes_as_soon_as_a_cell_is_busy_is_never_lost(kernel: Conversation):
+    for _ in range(20):
+        running = kernel.send("std::thread::sleep(std::time::Duration::from_secs(600));")
+        kernel.wait_for(running, "status")
+        kernel.interrupt()
+        assert kernel.finish(running, timeout=20).reply["status"] == "error"
+    assert kernel.value("1 + 1") == "2", "an interrupt is forgotten with its cell"
+
+
 @pytest.mark.parametrize(
     "code, told",
     [

@@ -141,13 +141,18 @@ impl Evaluator {
         Ok(Evaluator { requests, channel, state })
     }
 
-    /// Evaluates Rust; `listener` hears what it says while it says it.
+    /// Forgets earlier interrupts: the next one is meant for what is evaluated from now on.
+    pub(crate) fn begin(&self) {
+        self.state.interrupted.store(false, Ordering::SeqCst);
+    }
+
+    /// Evaluates Rust; `listener` hears what it says while it says it. Once interrupted, nothing is evaluated any more until
+    /// [`Evaluator::begin`].
     pub(crate) fn eval(&self, code: &str, mut listener: Box<dyn Listener>) -> Result<Evaluated, EvalError> {
         if self.state.building.load(Ordering::Acquire) {
             listener.stderr("Building the crates every cell uses: once for this version of SpinBot, about half a minute ...\n");
         }
         let (answer, answered) = mpsc::channel();
-        self.state.interrupted.store(false, Ordering::Release);
         let request = Request::Eval { code: code.to_owned(), listener, answer };
         if self.requests.send(request).is_err() {
             return Err(gone());

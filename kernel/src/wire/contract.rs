@@ -51,6 +51,9 @@ impl ExecuteOutcome {
 
 /// Runs cells in order. Lives and dies on one thread, so it need not be `Send`.
 pub(crate) trait Session {
+    /// A cell is about to be announced as running: from here on an interrupt is meant for it. An interrupt comes from
+    /// another thread and may come as soon as the announcement is out.
+    fn begin(&mut self);
     /// Runs a cell to its end; blocks. A panic in here becomes the cell's error.
     fn execute(&mut self, request: &ExecuteRequest, out: &Output) -> ExecuteOutcome;
 }

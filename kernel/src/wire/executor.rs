@@ -54,6 +54,9 @@ impl Executor {
         let mut session = self.open_session();
         let mut count = 0;
         while let Ok(job) = jobs.recv() {
+            if let Ok(session) = &mut session {
+                session.begin();
+            }
             self.iopub.status("busy", &job.message.raw_header);
             let (failed, reply) = self.execute(&job, &mut session, &mut count);
             // What the client queued before it could know of the error was meant to follow a success. Taken out
