@@ -6,7 +6,7 @@ use crate::spec::{Arg, Example, Kind};
 use crate::{Call, Magic, Session, follow, view};
 use spinbot::loras::{LoraFormat, LoraList};
 use spinbot::steps::ConvertLora;
-use spinbot::{Fault, Input, Plan, Step, base_model};
+use spinbot::{Fault, Input, Plan, Step, base_model_for};
 
 pub(crate) struct Loras;
 
@@ -91,11 +91,8 @@ impl Magic for Loras {
                 lora.export(file).map_err(|f| fault(f.about("export")))?;
             } else {
                 let models = cx.profiles().models().clone();
-                let own = || base_model(Some(lora.base()?), &models).ok();
-                let model = match (call.text("base"), own()) {
-                    (None, Some(model)) => model,
-                    (base, _) => base_model(base, &models).map_err(fault)?,
-                };
+                let made_for = std::slice::from_ref(&lora);
+                let model = base_model_for(call.text("base"), made_for, &models).map_err(fault)?;
                 let step = Step::new(&ConvertLora { format })
                     .with("lora", Input::File(lora.path().to_owned()))
                     .with("model", model.input());

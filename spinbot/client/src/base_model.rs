@@ -2,6 +2,7 @@
 //!
 //! What is in it is not looked at here: `spinbot-models` opens it when it draws.
 
+use crate::loras::Lora;
 use crate::models::{AddedModel, AddedModels};
 use crate::plan::{Digest, Input};
 use crate::suggest::nearest;
@@ -66,6 +67,19 @@ pub fn base_model(given: Option<&str>, models: &AddedModels) -> Result<BaseModel
         ),
     };
     Err(fault.about("base"))
+}
+
+/// The model for these LoRAs: the one that is `given`, else that of the first which says what it was made for where that is
+/// known, else [`DEFAULT_BASE`].
+///
+/// # Errors
+/// As [`base_model`].
+pub fn base_model_for(given: Option<&str>, loras: &[Lora], models: &AddedModels) -> Result<BaseModel> {
+    let own = |lora: &Lora| base_model(Some(lora.base()?), models).ok();
+    match (given, loras.iter().find_map(own)) {
+        (None, Some(model)) => Ok(model),
+        (given, _) => base_model(given, models),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `spinbot::draw()`: the builder of a plan that draws pictures from a text, and what it leaves.
 
-use crate::base_model::{BaseModel, base_model};
+use crate::base_model::{BaseModel, base_model_for};
 use crate::bundle::{Bundle, Image, Show};
 use crate::event::ArtifactRef;
 use crate::loras::{Lora, Loras, copy_whole};
@@ -235,11 +235,7 @@ impl Draw {
     }
 
     fn model_for(&self, loras: &[Lora]) -> Result<BaseModel> {
-        let own = |lora: &Lora| base_model(Some(lora.base()?), &self.models).ok();
-        match (&self.base, loras.iter().find_map(own)) {
-            (None, Some(model)) => Ok(model),
-            (base, _) => base_model(base.as_deref(), &self.models),
-        }
+        base_model_for(self.base.as_deref(), loras, &self.models)
     }
 
     /// The LoRAs' files.

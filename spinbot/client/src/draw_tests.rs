@@ -31,7 +31,7 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     assert_eq!(plan.result, ("draw1".into(), "picture".into()));
     assert_eq!(
         plan.steps[0].inputs["model"],
-        base_model(None, &AddedModels::at(&folder)).unwrap().input(),
+        crate::base_model(None, &AddedModels::at(&folder)).unwrap().input(),
         "the one that is built in"
     );
 

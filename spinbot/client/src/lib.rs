@@ -44,7 +44,7 @@ mod expand;
 mod mp4;
 mod narration;
 
-pub use base_model::base_model;
+pub use base_model::{base_model, base_model_for};
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
