@@ -128,6 +128,23 @@ pub const fn named(default: &'static str) -> Arg {
 /// `--dry-run`, for magics that plan a job.
 pub const DRY_RUN: Arg = Arg::switch("dry-run", "Show the plan and run nothing.");
 
+/// `--device DEVICE`, for magics whose steps run on a GPU where there is one.
+pub const DEVICE: Arg = Arg::flag(
+    "device",
+    "DEVICE",
+    Kind::Text,
+    "Where it is computed: auto (the fastest there is), cpu, cuda, cuda:N or metal.",
+)
+.default(spinbot::steps::AUTO);
+
+/// `--precision WHAT`, for the same.
+pub const PRECISION: Arg = Arg::flag(
+    "precision",
+    "WHAT",
+    Kind::Choice(spinbot::steps::Precision::NAMES),
+    "In what the networks compute; what suits device and model when not given.",
+);
+
 /// `--detach`, for magics that plan a job.
 pub const DETACH: Arg =
     Arg::switch("detach", "Queue the job, show its id and go on; `%jobs` tells how it stands.");

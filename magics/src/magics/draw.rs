@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, MagicError};
 use crate::follow::{self, Shown};
-use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, named};
+use crate::spec::{Arg, BodyKind, DETACH, DEVICE, DRY_RUN, Example, Kind, PRECISION, named};
 use crate::view::{self, DrawnCard, Source};
 use crate::{Call, Magic, Session, beside, convert, leave};
 use spinbot::draw::{LORA_WEIGHTS, MOST_PICTURES, Sampler};
@@ -63,6 +63,8 @@ const ARGS: &[Arg] = &[
         Kind::Model,
         "Which model draws, by the name it was added under; else the LoRA's own, or the one built in.",
     ),
+    DEVICE,
+    PRECISION,
     named("drawn"),
     DRY_RUN,
     DETACH,
@@ -195,6 +197,12 @@ fn read(call: &Call, cx: &mut dyn Session) -> Result<(spinbot::Draw, Call), Magi
     if let Some(base) = call.text("base") {
         draw = draw.base(base);
     }
+    if let Some(device) = call.text("device") {
+        draw = draw.device(device);
+    }
+    if let Some(precision) = call.text("precision").and_then(|name| name.parse().ok()) {
+        draw = draw.precision(precision);
+    }
     Ok((draw.loras(store).models(models), call.pointing(places)))
 }
 
@@ -232,6 +240,24 @@ fn size(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once(['x', 'X', '×'])?;
     let edge = |text: &str| text.trim().parse().ok().filter(|edge| *edge > 0);
     Some((edge(width)?, edge(height)?))
+}
+
+/// What the pictures are worth, name and value.
+fn scored(drawn: &Drawn) -> Vec<(&'static str, String)> {
+    let scores = drawn.scores();
+    let mut facts = Vec::new();
+    if let Some(line) = scores.identity_line() {
+        let seeds = drawn.pictures().iter().zip(&scores.pictures);
+        let each: Vec<String> =
+            seeds.filter_map(|(picture, of)| Some(format!("seed {} {:.2}", picture.seed(), of.identity?))).collect();
+        let each = if each.len() > 1 { format!(": {}", each.join(", ")) } else { String::new() };
+        facts.push(("identity", line + &each));
+    }
+    if let (Some(share), Some(line)) = (scores.adherence, scores.adherence_line()) {
+        facts.push(("prompt obeyed", format!("{:.0}%: {line}", share * 100.0)));
+    }
+    facts.extend(scores.diversity.map(|diversity| ("diversity", format!("{diversity:.2}"))));
+    facts
 }
 
 /// The grid as far as it is drawn; `seen` keeps what was read for it.
@@ -293,6 +319,7 @@ fn shown(drawn: &Drawn, view: &JobView, name: &str, call: &Call, cwd: &Path) -> 
     let steps = call.int("steps").unwrap_or_default();
     let guidance = call.number("cfg").unwrap_or_default();
     facts.push(("drawn with", format!("{steps} steps, guidance {guidance}")));
+    facts.extend(scored(drawn));
     facts.push(("made in", made));
     facts.extend(view.log.iter().map(|line| ("note", line.clone())));
     facts.push(("variable", name.to_owned()));

@@ -2,13 +2,13 @@
 
 use crate::error::{Failure, MagicError};
 use crate::follow;
-use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED};
+use crate::spec::{Arg, BodyKind, DETACH, DEVICE, DRY_RUN, Example, Kind, PRECISION, SEED};
 use crate::view::{Trained, training_card};
 use crate::{Call, Magic, Session, beside, convert, leave, view};
 use spinbot::event::ArtifactRef;
 use spinbot::models::AddedModels;
 use spinbot::pictures::{Captions, Crop, pictures};
-use spinbot::steps::{LoraTargets, TrainLora as Settings};
+use spinbot::steps::{LoraTargets, LrSchedule, TrainLora as Settings};
 use spinbot::{Bundle, Fault, JobView, Loras, Plan, TrainLora as Builder, TrainedLora};
 
 pub(crate) struct TrainLora;
@@ -102,6 +102,49 @@ const ARGS: &[Arg] = &[
         "Share of the pictures of a step that the model draws itself first, so that it keeps what else it knows.",
     )
     .default("0.4"),
+    Arg::flag(
+        "schedule",
+        "HOW",
+        Kind::Choice(LrSchedule::NAMES),
+        "What the learning rate does after its warm-up.",
+    )
+    .default("cosine"),
+    Arg::flag("warm-up", "N", Kind::Int { min: 0, max: 10_000 }, "Steps in which the learning rate rises.")
+        .default("10"),
+    Arg::flag(
+        "accumulate",
+        "N",
+        Kind::Int { min: 1, max: 64 },
+        "Batches whose gradients make one step: large batches in little memory.",
+    )
+    .default("1"),
+    Arg::flag(
+        "min-snr",
+        "GAMMA",
+        Kind::Number { min: 0.1, max: 100.0 },
+        "Count steps of little noise less (Hang et al. 2023), 5 is usual; all alike when not given.",
+    ),
+    Arg::flag(
+        "noise-offset",
+        "X",
+        Kind::Number { min: 0.0, max: 1.0 },
+        "Share of the noise that is the same everywhere: darker darks and lighter lights, 0.05 is usual.",
+    )
+    .default("0"),
+    Arg::flag("dropout", "SHARE", Kind::Number { min: 0.0, max: 0.9 }, "Share of what adapters see that is dropped.")
+        .default("0"),
+    Arg::flag(
+        "ema",
+        "DECAY",
+        Kind::Number { min: 0.5, max: 0.99999 },
+        "Keep the running mean of the weights instead of the last ones, with this decay.",
+    ),
+    Arg::switch(
+        "gradient-checkpointing",
+        "Compute activations twice instead of keeping them: a third slower, in a quarter to half of the memory.",
+    ),
+    DEVICE,
+    PRECISION,
     SEED,
     DRY_RUN,
     DETACH,
@@ -234,6 +277,17 @@ fn plan(
         prompts: call.texts("preview").map(str::to_owned).collect(),
         preview_every: number("preview-every").unwrap_or(default.preview_every),
         save_every: number("save-every").unwrap_or(default.save_every),
+        // Choices were checked when the line was read.
+        schedule: call.text("schedule").and_then(|name| name.parse().ok()).unwrap_or(default.schedule),
+        warm_up: number("warm-up").unwrap_or(default.warm_up),
+        accumulate: number("accumulate").unwrap_or(default.accumulate),
+        min_snr_gamma: call.number("min-snr"),
+        noise_offset: call.number("noise-offset").unwrap_or(default.noise_offset),
+        dropout: call.number("dropout").unwrap_or(default.dropout),
+        ema: call.number("ema"),
+        gradient_checkpointing: call.has("gradient-checkpointing"),
+        device: call.text("device").map_or(default.device, str::to_owned),
+        precision: call.text("precision").and_then(|name| name.parse().ok()),
         ..default
     };
     let mut train: Builder = files
@@ -263,7 +317,6 @@ fn plan(
     if let Some(pixels) = number("resolution") {
         train = train.resolution(pixels);
     }
-    // Choices and the seed's range were checked when the line was read.
     if let Some(crop) = call.text("crop").and_then(|name| name.parse().ok()) {
         train = train.crop(crop);
     }

@@ -66,7 +66,7 @@ impl DrawnCard<'_> {
         let facts: Vec<Vec<String>> =
             self.facts.iter().map(|(name, value)| vec![escape(name), escape(value)]).collect();
         let html = format!(
-            "<div style=\"max-width:1100px\"><img src=\"{uri}\" style=\"display:block;max-width:100%\">\
+            "<div style=\"max-width:1100px\"><img src=\"{uri}\" style=\"display:block;max-width:100%;min-width:256px\">\
              <div style=\"margin:6px 0\">{prompt}</div><div style=\"{QUIET}\">{table}</div></div>",
             uri = self.source.uri(self.mime),
             prompt = escape(self.prompt),

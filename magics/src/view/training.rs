@@ -36,9 +36,9 @@ pub(crate) fn training_card(view: &JobView, shown: &mut Option<Shown>) -> Bundle
     });
     let latest = |points: &Points| points.last().map(|(_, value)| *value);
     let caption = follow::caption(view);
-    let values = [("loss", latest(loss)), ("held out", latest(validation))];
+    let values = [("loss", latest(loss)), ("held out", latest(validation)), ("identity", latest(curve("identity")))];
     let values: Vec<String> =
-        values.iter().filter_map(|(name, value)| Some(format!("{name} {:.4}", (*value)?))).collect();
+        values.iter().filter_map(|(name, value)| Some(format!("{name} {:.3}", (*value)?))).collect();
     let caption = match values.is_empty() {
         true => caption,
         false => format!("{caption} · {}", values.join(", ")),
@@ -148,7 +148,10 @@ impl Trained<'_> {
              <div style=\"padding:6px 10px;margin:6px 0;{FRAME}\">Next: <code>{next}</code></div></div>",
             name = escape(self.trained.name()),
             summary = escape(&summary),
-            grid = part("before and after", &image("before and after", &self.grid, "image/png")),
+            grid = part(
+                "before and after",
+                &format!("{}{}", image("before and after", &self.grid, "image/png"), self.looks())
+            ),
             curve = curves(&losses, &validation, f64::from(self.report.steps)),
             sheet = part("learned from", &image("what it learned from", &self.sheet, "image/png")),
             facts = format!("<div style=\"{QUIET}\">{}</div>", table_of_html(&[], &self.all_facts())),
@@ -157,6 +160,34 @@ impl Trained<'_> {
         let notes: String = self.notes().map(|note| format!("\nnote: {note}")).collect();
         let text = format!("{}: {summary}{notes}\nnext: {next}", self.trained.name());
         Ok(Bundle::text(text).with("text/html", html))
+    }
+
+    /// What the previews are worth, step by step, as a table; nothing where none was drawn.
+    fn looks(&self) -> String {
+        if self.report.looks.is_empty() {
+            return String::new();
+        }
+        let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let rows: Vec<Vec<String>> = (self.report.looks.iter())
+            .map(|look| {
+                let adherence = look.adherence.map(|share| format!("{:.0}%", share * 100.0));
+                vec![
+                    look.step.to_string(),
+                    value(look.identity),
+                    value(look.without),
+                    adherence.unwrap_or_else(|| "-".to_owned()),
+                ]
+            })
+            .collect();
+        let by = self.report.identity_by.map_or(String::new(), |by| format!(", told by {}", by.name()));
+        let own = self.report.own_identity.map_or(String::new(), |own| {
+            format!(" The pictures it learned from come to {own:.2}.")
+        });
+        let names = ["step", "identity", "without the trigger word", "prompt obeyed"];
+        format!(
+            "<div style=\"{QUIET}\">{table}identity is 1 for the same figure{by}.{own}</div>",
+            table = table_of_html(&names, &rows),
+        )
     }
 
     /// What to type next.
@@ -171,12 +202,12 @@ impl Trained<'_> {
 
     fn all_facts(&self) -> Vec<Vec<String>> {
         let (settings, report) = (self.settings, self.report);
-        let suits = |value: Option<String>| value.unwrap_or_else(|| "what suits the model".to_owned());
-        let targets = settings.targets.map(|targets| match targets {
+        let chosen = |value: String, given: bool| if given { value } else { format!("{value}, as suits the model") };
+        let targets = match report.targets {
             LoraTargets::Attention => "attention",
             LoraTargets::AttentionMlp => "attention and MLPs",
             LoraTargets::All => "all layers, convolutions too",
-        });
+        };
         let text = if settings.text_encoder { ", and the text encoder" } else { "" };
         let resumed = match report.resumed_at {
             0 => String::new(),
@@ -197,9 +228,9 @@ impl Trained<'_> {
             ),
             ("steps", steps),
             ("adapters", format!("rank {}, alpha {alpha}, {} numbers", settings.rank, report.parameters)),
-            ("layers", format!("{}{text}", suits(targets.map(str::to_owned)))),
-            ("learning rate", suits(settings.lr.map(|rate| format!("{rate:e}")))),
-            ("batch", suits(settings.batch.map(|batch| batch.to_string()))),
+            ("layers", chosen(format!("{targets}{text}"), settings.targets.is_some())),
+            ("learning rate", chosen(format!("{:e}", report.lr), settings.lr.is_some())),
+            ("batch", chosen(report.batch.to_string(), settings.batch.is_some())),
             ("the model's own pictures", format!("{:.0}% of a step", settings.prior_share * 100.0)),
             ("memory", format!("{} foreseen", super::bytes(report.memory_estimate))),
         ];

@@ -1,16 +1,15 @@
-//! `spinbot::draw()`: the builder of a plan that draws pictures from a text, and what it leaves.
+//! `spinbot::draw()`: the builder of a plan that draws pictures from a text. What it leaves is in [`crate::drawn`].
 
 use crate::base_model::{BaseModel, base_model_for};
-use crate::bundle::{Bundle, Image, Show};
-use crate::event::ArtifactRef;
-use crate::loras::{Lora, Loras, copy_whole};
+use crate::drawn::{Drawn, DrawnPicture};
+use crate::loras::{Lora, Loras};
 use crate::models::AddedModels;
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{self, ArrangePictures};
+use crate::steps::{self, AUTO, ArrangePictures, Precision, ScorePictures};
 use crate::{Engine, Fault, JobView, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Pictures of one plan.
 pub const MOST_PICTURES: usize = 64;
@@ -92,6 +91,8 @@ pub fn draw(prompt: impl Into<String>) -> Draw {
             strength: DEFAULT_STRENGTH,
             weights: Vec::new(),
             clip_skip: 0,
+            device: AUTO.into(),
+            precision: None,
         },
         loras: Vec::new(),
         seeds: vec![0],
@@ -207,6 +208,21 @@ impl Draw {
         self
     }
 
+    /// Where it is computed: `auto` (the fastest there is, when not given), `cpu`, `cuda`, `cuda:N`, `metal`.
+    #[must_use]
+    pub fn device(mut self, name: impl Into<String>) -> Self {
+        self.params.device = name.into();
+        self
+    }
+
+    /// In what the networks compute; what suits the device when not given: f32 on the CPU and for the embedded model,
+    /// else f16.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.params.precision = Some(precision);
+        self
+    }
+
     /// Where LoRAs are looked for; the user's own when not given.
     #[must_use]
     pub fn loras(mut self, store: Loras) -> Self {
@@ -246,7 +262,7 @@ impl Draw {
         self.loras.iter().enumerate().map(find).collect()
     }
 
-    /// The plan: a `draw` for each seed, and for several `arrange_pictures`.
+    /// The plan: a `draw` for each seed, for several `arrange_pictures`, and `score_pictures`.
     ///
     /// # Errors
     /// There is nothing to draw, no such LoRA or model, or an option that the others leave no sense for.
@@ -287,6 +303,15 @@ impl Draw {
             plan.result = (arrange.id.clone(), "grid".into());
             plan.steps.push(arrange);
         }
+        let score = Step::new(&ScorePictures { prompt: self.params.prompt.clone() }).weighing(0.2);
+        let drawn = plan.steps.iter().take(self.seeds.len()).enumerate();
+        let score = drawn.fold(score, |score, (number, step)| {
+            score.with(&format!("picture{}", number + 1), step.output("picture"))
+        });
+        // Of several LoRAs the first that knows of whom it is.
+        let identity = loras.iter().find_map(Lora::identity);
+        let score = identity.into_iter().fold(score, |score, file| score.with("identity", Input::File(file)));
+        plan.steps.push(score);
         Ok(plan)
     }
 
@@ -347,6 +372,7 @@ impl Draw {
             model: self.model()?.id,
             pictures: self.seeds.iter().enumerate().map(picture).collect::<Result<_>>()?,
             grid: view.artifact("arrange_pictures", "grid").ok().cloned(),
+            scores: view.artifact("score_pictures", "report")?.json()?,
             seconds: view.seconds(),
         })
     }
@@ -364,152 +390,6 @@ fn quoted(prompt: &str) -> String {
         Some((cut, _)) => format!("\"{}…\"", line[..cut].trim_end()),
         None => format!("\"{line}\""),
     }
-}
-
-/// A picture that was drawn: a PNG file that says in its text chunks what it was made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DrawnPicture {
-    seed: u64,
-    file: ArtifactRef,
-}
-
-impl DrawnPicture {
-    /// The seed of its noise.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// Where its file lies.
-    pub fn path(&self) -> &Path {
-        &self.file.path
-    }
-
-    /// The file's bytes.
-    ///
-    /// # Errors
-    /// When the file is gone.
-    pub fn bytes(&self) -> Result<Vec<u8>> {
-        self.file.bytes()
-    }
-
-    /// Copies the file to `path`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        copy_whole(self.path(), path.as_ref())
-    }
-
-    /// The picture as an artifact of the store.
-    pub fn artifact(&self) -> &ArtifactRef {
-        &self.file
-    }
-}
-
-impl Show for DrawnPicture {
-    fn bundle(&self) -> Bundle {
-        let described = format!("Picture of seed {}: {}", self.seed, self.path().display());
-        match Image::file(self.path()) {
-            Ok(image) => image.bundle().with("text/plain", described),
-            Err(_) => Bundle::text(format!("{described} (the file is gone)")),
-        }
-    }
-}
-
-/// Pictures that were drawn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Drawn {
-    job: String,
-    prompt: String,
-    model: String,
-    pictures: Vec<DrawnPicture>,
-    grid: Option<ArtifactRef>,
-    seconds: f64,
-}
-
-impl Drawn {
-    /// What a magic left, from [`Drawn::to_json`].
-    ///
-    /// # Errors
-    /// When the text is of something else.
-    pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Fault::new(format!("this is nothing that was drawn: {e}")))
-    }
-
-    /// As text, to hand it from one process to another.
-    ///
-    /// # Errors
-    /// When a path is not Unicode.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self)
-            .map_err(|e| Fault::new(format!("what was drawn cannot be written as JSON: {e}")))
-    }
-
-    /// The pictures, in the order of their seeds.
-    pub fn pictures(&self) -> &[DrawnPicture] {
-        &self.pictures
-    }
-
-    /// All of them in one JPEG with their seeds; of a single picture nothing.
-    pub fn grid(&self) -> Option<&ArtifactRef> {
-        self.grid.as_ref()
-    }
-
-    /// The id of the model that drew them.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// What they show.
-    pub fn prompt(&self) -> &str {
-        &self.prompt
-    }
-
-    /// Wall seconds the job took.
-    pub fn seconds(&self) -> f64 {
-        self.seconds
-    }
-
-    /// The job that made them.
-    pub fn job(&self) -> &str {
-        &self.job
-    }
-
-    /// Copies the picture to a file `path`; several into the folder `path`, as `SEED.png`.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        if let [only] = self.pictures.as_slice()
-            && !path.is_dir()
-        {
-            return only.save(path);
-        }
-        std::fs::create_dir_all(path)
-            .map_err(|e| Fault::new(format!("{}: cannot be made: {e}", path.display())))?;
-        self.pictures.iter().try_for_each(|picture| picture.save(path.join(format!("{}.png", picture.seed))))
-    }
-}
-
-impl Show for Drawn {
-    fn bundle(&self) -> Bundle {
-        let shown = match (&self.grid, self.pictures.as_slice()) {
-            (Some(grid), _) => Image::file(&grid.path).map(|image| image.bundle()),
-            (None, [only, ..]) => Ok(only.bundle()),
-            (None, []) => Ok(Bundle::default()),
-        };
-        let described = format!("{} drawn by job {}", count(self.pictures.len()), self.job);
-        match shown {
-            Ok(bundle) => bundle.with("text/plain", described),
-            Err(_) => Bundle::text(format!("{described} (the file is gone)")),
-        }
-    }
-}
-
-/// `1 picture`, `4 pictures`.
-fn count(pictures: usize) -> String {
-    if pictures == 1 { "1 picture".into() } else { format!("{pictures} pictures") }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Plans of drawings, what is refused before one, and what a job leaves.
 
 use super::*;
+use crate::bundle::Show;
 use crate::container::tests::raw;
+use crate::event::ArtifactRef;
 use crate::{Digest, JobState};
 
 /// A folder with the model `dreams` and the LoRAs `nova` and `ink`.
@@ -27,7 +29,7 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     let (folder, draw) = material();
     let plan = draw.plan().unwrap();
     plan.check().unwrap();
-    assert_eq!((plan.title.as_str(), plan.steps.len()), ("draw \"nova on a stage\"", 1));
+    assert_eq!((plan.title.as_str(), plan.steps.len()), ("draw \"nova on a stage\"", 2));
     assert_eq!(plan.result, ("draw1".into(), "picture".into()));
     assert_eq!(
         plan.steps[0].inputs["model"],
@@ -35,6 +37,8 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
         "the one that is built in"
     );
 
+    // Of nova nothing is known but her file.
+    std::fs::write(folder.join("loras/ink.identity.json"), "{}").unwrap();
     let several = draw
         .lora("nova", 0.8)
         .lora("ink", -0.5)
@@ -52,7 +56,7 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     let plan = several.plan().unwrap();
     plan.check().unwrap();
     let ids: Vec<(&str, u64)> = plan.steps.iter().map(|step| (step.id.as_str(), step.seed)).collect();
-    assert_eq!(ids, [("draw1", 7), ("draw2", 8), ("draw3", 9), ("arrange_pictures", 0)]);
+    assert_eq!(ids, [("draw1", 7), ("draw2", 8), ("draw3", 9), ("arrange_pictures", 0), ("score_pictures", 0)]);
     let draw1 = &plan.steps[0];
     assert_eq!(draw1.inputs["lora2"], Input::File(folder.join("loras/ink.safetensors")));
     assert_eq!(draw1.inputs["mask"], Input::File("hat.png".into()));
@@ -60,10 +64,14 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
         draw1.params,
         serde_json::json!({
             "prompt": "nova on  a\nstage", "negative": "red", "steps": 9, "cfg": 3.0, "rescale": 0.0,
-            "sampler": "dpm2m_karras", "size": [512, 768], "strength": 0.4, "weights": [0.8, -0.5], "clip_skip": 0
+            "sampler": "dpm2m_karras", "size": [512, 768], "strength": 0.4, "weights": [0.8, -0.5], "clip_skip": 0,
+            "device": "auto", "precision": null
         })
     );
     assert_eq!(plan.steps[3].params["labels"][2], "seed 9");
+    let scored: Vec<&str> = plan.steps[4].inputs.keys().map(String::as_str).collect();
+    assert_eq!(scored, ["identity", "picture1", "picture2", "picture3"]);
+    assert_eq!(plan.steps[4].inputs["identity"], Input::File(folder.join("loras/ink.identity.json")));
     assert_eq!(plan.result, ("arrange_pictures".into(), "grid".into()));
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -121,6 +129,7 @@ fn what_was_drawn_is_shown_and_saved() {
         ("draw1", "picture", &b"\x89PNG four"[..]),
         ("draw2", "picture", b"\x89PNG two"),
         ("arrange_pictures", "grid", b"\xFF\xD8\xFF grid"),
+        ("score_pictures", "report", br#"{"pictures":[],"identity":0.5,"own":null,"by":null,"adherence":null,"diversity":0.25}"#),
     ] {
         let path = folder.join(step);
         std::fs::write(&path, content).unwrap();
@@ -135,6 +144,7 @@ fn what_was_drawn_is_shown_and_saved() {
         (drawn.pictures()[0].seed(), drawn.pictures()[1].bytes().unwrap()),
         (4, b"\x89PNG two".to_vec())
     );
+    assert_eq!((drawn.scores().identity, drawn.scores().diversity), (Some(0.5), Some(0.25)));
     let bundle = drawn.bundle();
     assert!(
         bundle.data.contains_key("image/jpeg") && bundle.data["text/plain"] == "2 pictures drawn by job 0f2k"

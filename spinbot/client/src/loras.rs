@@ -182,13 +182,19 @@ impl Lora {
         copy_whole(&self.path, path.as_ref())
     }
 
-    /// Deletes its file.
+    /// Where the numbers lie that tell whether a picture is of the same, [`Identity`](crate::scores::Identity), of one that
+    /// was trained here.
+    pub fn identity(&self) -> Option<PathBuf> {
+        Some(identity_beside(&self.path)).filter(|path| path.is_file())
+    }
+
+    /// Deletes its file, and what is kept beside it.
     ///
     /// # Errors
     /// When that is not possible.
     pub fn remove(self) -> Result<()> {
-        fs::remove_file(&self.path)
-            .map_err(|e| Fault::new(format!("{}: cannot be removed: {e}", self.path.display())))
+        remove(&identity_beside(&self.path))?;
+        remove(&self.path)
     }
 }
 
@@ -312,14 +318,17 @@ impl Loras {
         Err(Fault::new(format!("there is no LoRA `{name_or_path}`")).help(help).about("lora"))
     }
 
-    /// Keeps the LoRA that a job made, in place of an older one of that name.
+    /// Keeps the LoRA that a job made, and of whom it is, in place of an older one of that name.
     ///
     /// # Errors
-    /// A name that cannot be, or the artifact is gone or no LoRA.
-    pub fn save(&self, artifact: &ArtifactRef, name: &str) -> Result<Lora> {
+    /// A name that cannot be, or an artifact is gone or no LoRA.
+    pub fn save(&self, lora: &ArtifactRef, identity: &ArtifactRef, name: &str) -> Result<Lora> {
         let path = self.path_for(name)?;
-        Lora::open(&artifact.path, name)?;
-        self.copy(&artifact.path, &path)?;
+        Lora::open(&lora.path, name)?;
+        // The old one's numbers must not stand beside the new one, whatever happens between.
+        remove(&identity_beside(&path))?;
+        self.copy(&lora.path, &path)?;
+        self.copy(&identity.path, &identity_beside(&path))?;
         Lora::open(&path, name)
     }
 
@@ -339,6 +348,7 @@ impl Loras {
                  {name} --remove`"
             )));
         }
+        remove(&identity_beside(&path))?;
         self.copy(file, &path)?;
         Lora::open(&path, name)
     }
@@ -356,6 +366,21 @@ impl Loras {
             .create(&self.folder)
             .map_err(|e| Fault::new(format!("{}: cannot be made: {e}", self.folder.display())))?;
         copy_whole(from, to)
+    }
+}
+
+/// The file of a LoRA's [`Identity`](crate::scores::Identity).
+fn identity_beside(path: &Path) -> PathBuf {
+    path.with_extension("identity.json")
+}
+
+/// Deletes a file, should it be there.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Fault::new(format!("{}: cannot be removed: {e}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -410,7 +435,10 @@ mod tests {
             size: 8,
             path: made,
         };
-        let nova = loras.save(&artifact, "nova").unwrap();
+        let identity = ArtifactRef { path: folder.join("identity"), ..artifact.clone() };
+        fs::write(&identity.path, "{}").unwrap();
+        let nova = loras.save(&artifact, &identity, "nova").unwrap();
+        assert_eq!(fs::read_to_string(nova.identity().unwrap()).unwrap(), "{}");
         assert_eq!((nova.name(), nova.format(), nova.rank()), ("nova", LoraFormat::Diffusers, Some(8)));
         assert_eq!(nova.summary(), "say \"nova\"; rank 8, 300 steps, for portraits");
         assert_eq!(nova.thumbnail().unwrap(), [0xFF, 0xD8, 0xFF]);
@@ -424,6 +452,12 @@ mod tests {
         assert_eq!(loras.names().unwrap(), ["ink", "ink-style", "nova"]);
         assert_eq!(loras.find(foreign.to_str().unwrap()).unwrap().path(), foreign);
         loras.find("ink").unwrap().remove().unwrap();
+        // Another of the same name is somebody else.
+        let numbers = nova.identity().unwrap();
+        nova.remove().unwrap();
+        assert!(!numbers.exists());
+        fs::write(&numbers, "{}").unwrap();
+        assert_eq!(loras.import(&foreign, Some("nova")).unwrap().identity(), None);
         fs::write(folder.join("loras/bad.safetensors"), "x").unwrap();
         let list = loras.list().unwrap();
         assert_eq!((list.loras.len(), list.damaged.len()), (2, 1));

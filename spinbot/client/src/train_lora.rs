@@ -7,7 +7,7 @@ use crate::loras::Loras;
 use crate::models::AddedModels;
 use crate::pictures::{Captions, Crop, MOST_PICTURES, caption_beside, pictures};
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{LoraTargets, ReadPictures, TrainLora as TrainStep};
+use crate::steps::{LoraTargets, Precision, ReadPictures, TrainLora as TrainStep};
 use crate::training::TrainedLora;
 use crate::{Engine, Fault, Result, base_model};
 use std::path::PathBuf;
@@ -182,6 +182,21 @@ impl TrainLora {
     #[must_use]
     pub fn save_every(mut self, steps: u32) -> Self {
         self.settings.save_every = steps;
+        self
+    }
+
+    /// Where it is computed: `auto` (the fastest there is, when not given), `cpu`, `cuda`, `cuda:N`, `metal`.
+    #[must_use]
+    pub fn device(mut self, name: impl Into<String>) -> Self {
+        self.settings.device = name.into();
+        self
+    }
+
+    /// In what the network computes; what suits the device when not given: f32 on the CPU and for the embedded model, else
+    /// bf16.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.settings.precision = Some(precision);
         self
     }
 

@@ -5,6 +5,8 @@ use crate::bundle::{Bundle, Image, Show};
 use crate::event::ArtifactRef;
 use crate::loras::Loras;
 use crate::pictures::PicturesRead;
+use crate::scores::IdentityBy;
+use crate::steps::LoraTargets;
 use crate::{Fault, JobView, Lora, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,18 @@ pub struct TrainReport {
     pub validation: Vec<(u32, f64)>,
     /// Whether those were held out.
     pub held_out: bool,
+    /// What the previews were worth, in the order of their steps.
+    pub looks: Vec<LookScores>,
+    /// What identity was told by; nothing where the pictures have nothing to go by.
+    pub identity_by: Option<IdentityBy>,
+    /// The identity that the pictures have that were learned from.
+    pub own_identity: Option<f64>,
+    /// Which layers got adapters, as it was chosen or given.
+    pub targets: LoraTargets,
+    /// The learning rate, as it was chosen or given.
+    pub lr: f64,
+    /// Pictures of a step, as they were chosen or given.
+    pub batch: u32,
     /// Seconds of the steps themselves, over all runs.
     pub seconds: f64,
     /// Pictures learned from.
@@ -35,6 +49,19 @@ pub struct TrainReport {
     pub memory_estimate: u64,
     /// What whoever trains should know, as sentences.
     pub notes: Vec<String>,
+}
+
+/// What the previews of one step were worth.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LookScores {
+    /// After how many steps they were drawn.
+    pub step: u32,
+    /// Mean identity of those with the trigger word, 0..=1.
+    pub identity: Option<f64>,
+    /// Mean identity of those without it: what of the figure comes unasked.
+    pub without: Option<f64>,
+    /// Share of what the prompts with the trigger word asked that is shown, 0..=1.
+    pub adherence: Option<f64>,
 }
 
 /// A LoRA that was trained, and how it went.
@@ -62,7 +89,7 @@ impl TrainedLora {
     pub fn keep(view: &JobView, name: &str, loras: &Loras) -> Result<Self> {
         let artifact = |step: &str, output: &str| view.artifact(step, output).cloned();
         let (lora, pictures) = (view.result()?.clone(), artifact("read_pictures", "report")?);
-        let kept = loras.save(&lora, name)?;
+        let kept = loras.save(&lora, view.artifact("train_lora", "identity")?, name)?;
         Ok(TrainedLora {
             name: name.to_owned(),
             path: kept.path().to_owned(),
@@ -166,7 +193,7 @@ impl TrainedLora {
         format!("{} on a stage, red curtain", self.trigger)
     }
 
-    /// In a line: `say "nova"; 250 steps on 5 pictures, loss 0.142 to 0.081`.
+    /// In a line: `say "nova"; 250 steps on 5 pictures, loss on what was held out 0.142 to 0.081, identity 0.31 to 0.84`.
     ///
     /// # Errors
     /// As [`TrainedLora::report`].
@@ -181,7 +208,12 @@ impl TrainedLora {
             [(_, first), .., (_, last)] => format!(", loss {measured} {first:.3} to {last:.3}"),
             _ => String::new(),
         };
-        Ok(format!("say \"{}\"; {} steps on {pictures}{course}", self.trigger, report.steps))
+        let looks = report.looks.iter().filter_map(|look| look.identity);
+        let alike = match (looks.clone().next(), looks.last()) {
+            (Some(first), Some(last)) => format!(", identity {first:.2} to {last:.2}"),
+            _ => String::new(),
+        };
+        Ok(format!("say \"{}\"; {} steps on {pictures}{course}{alike}", self.trigger, report.steps))
     }
 }
 

@@ -33,9 +33,9 @@ pub trait Catalogue: Send + Sync + 'static {
         })
     }
 
-    /// What class of device results are made on, where numerics differ; part of the content key.
-    fn device_class(&self) -> &str {
-        "cpu"
+    /// What class of device a step with these parameters computes on, where numerics differ; part of the content key.
+    fn device_class(&self, params: &Value) -> &'static str {
+        spinbot_studio::device_class(params)
     }
 
     /// Runs one step; called in the worker only.

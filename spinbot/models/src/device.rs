@@ -2,6 +2,7 @@
 
 use crate::error::{ModelError, Result};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// A device as people name it with `--device`.
@@ -16,6 +17,21 @@ pub enum DeviceChoice {
     Cuda(usize),
     /// Apple's GPU.
     Metal,
+}
+
+impl DeviceChoice {
+    /// The class of the device it would open, told without opening one: [`Device::class`].
+    pub fn class(self) -> &'static str {
+        let card = || cfg!(feature = "cuda") && Path::new("/dev/nvidiactl").exists();
+        match self {
+            DeviceChoice::Cpu => "cpu",
+            DeviceChoice::Cuda(_) => "cuda",
+            DeviceChoice::Metal => "metal",
+            DeviceChoice::Auto if card() => "cuda",
+            DeviceChoice::Auto if cfg!(feature = "metal") => "metal",
+            DeviceChoice::Auto => "cpu",
+        }
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -82,6 +98,11 @@ impl Device {
         }
     }
 
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.0.is_cpu()
+    }
+
     /// `cpu`, `cuda` or `metal`: what a content key holds where results differ between kinds of device.
     pub fn class(&self) -> &'static str {
         match self.0 {
@@ -127,6 +148,9 @@ mod tests {
         ] {
             let parsed: DeviceChoice = typed.parse().unwrap();
             assert_eq!((parsed, parsed.to_string().as_str()), (choice, shown));
+            if let Ok(device) = Device::open(choice) {
+                assert_eq!(choice.class(), device.class(), "{typed}");
+            }
         }
         for typed in
             ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:1.5", "cuda:99999999999999999999", "cpu:0"]

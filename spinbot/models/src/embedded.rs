@@ -10,6 +10,7 @@ pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
         "face-detector" => Some(include_bytes!("../weights/face-detector.safetensors")),
         "face-landmarks" => Some(include_bytes!("../weights/face-landmarks.safetensors")),
         "face-recognition" => Some(include_bytes!("../weights/face-recognition.safetensors")),
+        "portrait-reader" => Some(include_bytes!("../weights/portrait-reader.safetensors")),
         "speaker-encoder" => Some(include_bytes!("../weights/speaker-encoder.safetensors")),
         _ => None,
     }

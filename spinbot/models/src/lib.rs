@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces and their landmarks;
+//! - [`faces`]: faces, their landmarks and whose they are;
+//! - [`portrait_reader`]: what a drawn portrait shows, and whose it is;
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
 //! - [`diffusion`]: pictures from text;
@@ -38,7 +39,9 @@ pub mod kokoro;
 pub mod listen;
 pub mod manifest;
 mod ops;
+mod picture;
 pub mod pocket;
+pub mod portrait_reader;
 mod store;
 mod tensor_file;
 

@@ -79,7 +79,7 @@ pub enum Recipe {
     Dvector,
     /// The f32 tensors of DNSMOS' ONNX files.
     Dnsmos,
-    /// Trained for this project, a folder: `cargo xtask pretrain` makes it again in hours, fetching does not.
+    /// Trained for this project: `cargo xtask pretrain` makes it again in hours, fetching does not.
     Trained,
 }
 

@@ -204,6 +204,11 @@ impl Store {
             return Ok(());
         }
         let path = self.file(model);
+        if let (Recipe::Trained, Some(weights)) = (model.recipe, embedded::bytes(id)) {
+            write_whole(&path, weights)?;
+            say(format!("{id} is built in: it was {}; written as a file", model.packages()), 0);
+            return Ok(());
+        }
         if path.is_file() && hash::of_file(&path)? == *sha256 {
             say(
                 format!("{id} is already here, {:.1} MB, unharmed", *bytes as f64 / 1e6),

@@ -148,6 +148,8 @@ mod tests {
             strength: 0.5,
             weights: vec![0.8],
             clip_skip: 1,
+            device: "auto".into(),
+            precision: None,
         };
         let sha256 = "0123456789abcdef".repeat(4);
         let lora = Lora { name: stem("/home/me/nova.v2.safetensors"), sha256: "ff".into(), weight: 0.8 };

@@ -6,13 +6,14 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `convert_lora` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
 //! | `pictures/` | pictures to learn from: what is cut out of each, and what it is seen to show |
+//! | `scoring` | what pictures are worth: identity, adherence, diversity |
 //! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
@@ -38,6 +39,7 @@ mod motion;
 mod perform;
 mod pictures;
 mod portrait;
+mod scoring;
 mod speaking;
 mod step;
 mod steps;
@@ -49,4 +51,4 @@ pub use clips::{ClipReport, Clips};
 pub use cloning::measure_stock_voices;
 pub use landmarks::Landmarks;
 pub use motion::{Motion, MotionFrame};
-pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, kinds, run};
+pub use step::{Kind, Report, StepError, StepInput, StepOutput, check, device_class, kinds, run};

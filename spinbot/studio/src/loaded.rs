@@ -3,6 +3,7 @@
 //!
 //! What is done with them is the steps' business; where their weights lie, `spinbot-models`'.
 
+use crate::scoring::Judge;
 use crate::step::{StepInput, model_fault};
 use spinbot::{Fault, home};
 use spinbot_models::diffusion::lora_file::LoraFile;
@@ -95,6 +96,8 @@ pub(crate) struct Painter {
 /// out from.
 struct KeptPainter {
     sha256: String,
+    /// The device's class and the precision.
+    place: (&'static str, Precision),
     pipeline: Arc<Pipeline>,
     taught: Vec<String>,
     loras: Option<KeptLoras>,
@@ -109,13 +112,19 @@ struct KeptLoras {
 /// The model of those files with these LoRAs, each counted by its weight, and with the words that they taught it. Of
 /// several models the last is kept, and of that the last mixture: each may have gigabytes, and one prompt after another
 /// is drawn with the same. What was taught other words is loaded anew.
-pub(crate) fn painter(model: &StepInput, loras: &[(&StepInput, f64)]) -> Result<Painter, Fault> {
+pub(crate) fn painter(
+    model: &StepInput,
+    loras: &[(&StepInput, f64)],
+    (device, precision): &(Device, Precision),
+) -> Result<Painter, Fault> {
     static KEPT: Mutex<Option<KeptPainter>> = Mutex::new(None);
     let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = (device.class(), *precision);
     let wanted: Vec<(String, u64)> =
         loras.iter().map(|(file, weight)| (file.sha256.clone(), weight.to_bits())).collect();
-    if let Some(KeptPainter { sha256, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) = &*slot
+    if let Some(KeptPainter { sha256, place, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) = &*slot
         && *sha256 == model.sha256
+        && *place == here
         && *mixture == wanted
     {
         return Ok(Painter { pipeline: Arc::clone(pipeline), loras: Arc::clone(applied) });
@@ -136,16 +145,16 @@ pub(crate) fn painter(model: &StepInput, loras: &[(&StepInput, f64)]) -> Result<
     }
     let to_teach: Vec<String> = words.iter().map(|(_, sha256, _)| sha256.clone()).collect();
     // Taken out, so that nothing half-taught is kept.
-    let known = slot.take().filter(|kept| kept.sha256 == model.sha256);
+    let known = slot.take().filter(|kept| kept.sha256 == model.sha256 && kept.place == here);
     let known = known.filter(|kept| kept.taught == to_teach || kept.taught.is_empty());
     // One that is drawing cannot be taught.
     let known = known.filter(|kept| kept.taught == to_teach || Arc::strong_count(&kept.pipeline) == 1);
     let mut kept = match known {
         Some(kept) => kept,
         None => {
-            let pipeline = Pipeline::open(&model.path, Precision::F32, &Device::cpu());
+            let pipeline = Pipeline::open(&model.path, *precision, device);
             let pipeline = Arc::new(pipeline.map_err(|error| model_fault(error).about("model"))?);
-            KeptPainter { sha256: model.sha256.clone(), pipeline, taught: Vec::new(), loras: None }
+            KeptPainter { sha256: model.sha256.clone(), place: here, pipeline, taught: Vec::new(), loras: None }
         }
     };
     kept.loras = None;
@@ -170,6 +179,12 @@ pub(crate) fn painter(model: &StepInput, loras: &[(&StepInput, f64)]) -> Result<
     kept.loras = Some(KeptLoras { mixture: wanted, applied });
     *slot = Some(kept);
     Ok(painter)
+}
+
+/// What scores pictures.
+pub(crate) fn judge() -> Result<Arc<Judge>, Fault> {
+    static KEPT: Kept<Judge> = Kept::new();
+    KEPT.get(|_, _| Judge::load())
 }
 
 /// The stock voices.

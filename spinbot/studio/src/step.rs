@@ -3,10 +3,14 @@
 use serde_json::Value;
 use spinbot::steps::{
     Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
-    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, Speak, StepParams,
-    TrainLora,
+    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, ScorePictures,
+    Speak, StepParams, TrainLora,
 };
+use spinbot::steps::Precision;
 use spinbot::{Fault, plan::Step};
+use spinbot_models::diffusion::checkpoint::Family;
+use spinbot_models::diffusion::pipeline;
+use spinbot_models::{Device, DeviceChoice};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
@@ -180,6 +184,7 @@ const STEPS: &[Entry] = &[
     entry::<TrainLora>(),
     entry::<Draw>(),
     entry::<ArrangePictures>(),
+    entry::<ScorePictures>(),
     entry::<ConvertLora>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
@@ -295,6 +300,44 @@ pub(crate) fn media_fault(error: spinbot_media::MediaError, argument: &str) -> F
 }
 
 /// A model's error as a user reads it.
+/// Where a step computes that lets the user choose, and in what: half precision on GPUs for models of Stable Diffusion's
+/// families, `half` of them; the embedded one is too small to gain by it.
+///
+/// # Errors
+/// The device's name is none, or it is not there.
+pub(crate) fn device(
+    name: &str,
+    precision: Option<Precision>,
+    family: Option<Family>,
+    half: pipeline::Precision,
+) -> Result<(Device, pipeline::Precision), Fault> {
+    let choice: DeviceChoice = name.parse().map_err(|error| model_fault(error).about("device"))?;
+    let device = Device::open(choice).map_err(|error| model_fault(error).about("device"))?;
+    let precision = match precision {
+        Some(Precision::F32) => pipeline::Precision::F32,
+        Some(Precision::Bf16) => pipeline::Precision::Bf16,
+        Some(Precision::F16) => pipeline::Precision::F16,
+        None if family.is_some() && !device.is_cpu() => half,
+        None => pipeline::Precision::F32,
+    };
+    Ok((device, precision))
+}
+
+/// Whether that can be the name of a device.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn check_device(name: &str) -> Result<(), Fault> {
+    name.parse::<DeviceChoice>().map(drop).map_err(|error| model_fault(error).about("device"))
+}
+
+/// What class of device a step of that kind and those parameters computes on, told without opening one: part of its
+/// content key, as numbers differ between them.
+pub fn device_class(params: &Value) -> &'static str {
+    let named = params.get("device").and_then(Value::as_str);
+    named.and_then(|name| name.parse().ok()).map_or("cpu", |choice: DeviceChoice| choice.class())
+}
+
 pub(crate) fn model_fault(error: spinbot_models::ModelError) -> Fault {
     let help = error.help();
     let fault = Fault::new(error.to_string());

@@ -16,5 +16,6 @@ mod read_pictures;
 mod read_portrait;
 mod read_speech;
 mod read_voice;
+mod score_pictures;
 mod speak;
 mod train_lora;

@@ -1,10 +1,13 @@
-//! What `train_lora` reads and shows: pictures out of their file, and grids that grow.
+//! What `train_lora` reads and shows: pictures out of their file, grids that grow, and what they are worth.
 
+use crate::scoring::Judge;
 use crate::step::{StepInput, media_fault};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use spinbot::Fault;
 use spinbot::pictures::PicturesRead;
+use spinbot::scores::{Identity, Scores};
+use spinbot::training::LookScores;
 use spinbot_media::grid::Grid;
 use spinbot_media::{RgbImage, picture};
 use spinbot_models::diffusion::pipeline::Rgb8;
@@ -41,6 +44,36 @@ pub(crate) fn examples(input: &StepInput) -> Result<(Vec<Example>, PicturesRead)
     Ok((examples, read))
 }
 
+/// Of whom the pictures are that are learned from, mirror images left out.
+pub(crate) fn identity(judge: &Judge, examples: &[Example], read: &PicturesRead) -> Result<Identity, Fault> {
+    let own = examples.iter().zip(&read.items).filter(|(_, item)| !item.mirrored);
+    let images = own.map(|(example, item)| Ok((item, image(example.picture.clone())?)));
+    let images = images.collect::<Result<Vec<_>, Fault>>()?;
+    judge.identity(images.iter().map(|(item, image)| (item.name.as_str(), image, item.held_out)))
+}
+
+/// What the pictures of one time of looking are worth: those with the trigger word, and those without it.
+pub(crate) fn look_scores(
+    judge: &Judge,
+    (step, images): (u32, &[RgbImage]),
+    (prompts, trigger): (&[String], &str),
+    identity: &Identity,
+) -> Result<LookScores, Fault> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for (prompt, image) in prompts.iter().zip(images) {
+        let scores = judge.score(std::slice::from_ref(image), prompt, Some(identity))?;
+        let has_it = prompt.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(trigger));
+        if has_it { &mut with } else { &mut without }.extend(scores.pictures);
+    }
+    let (with, without) = (Scores::of(with, None, None, None), Scores::of(without, None, None, None));
+    Ok(LookScores { step, identity: with.identity, without: without.identity, adherence: with.adherence })
+}
+
+fn image(picture: Rgb8) -> Result<RgbImage, Fault> {
+    RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.pixels)
+        .ok_or_else(|| Fault::new("a picture has not the bytes of its size"))
+}
+
 /// Pictures of the same prompts, drawn at several steps.
 pub(crate) struct Looks {
     prompts: Vec<String>,
@@ -73,17 +106,18 @@ impl Looks {
         &self.prompts
     }
 
+    /// What was drawn at each step, in the order of the prompts.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (u32, &[RgbImage])> {
+        self.columns.iter().map(|(step, images)| (*step, images.as_slice()))
+    }
+
     pub(crate) fn has(&self, step: u32) -> bool {
         self.columns.contains_key(&step)
     }
 
     /// Adds what was drawn at a step, and leaves it in the folder; where that fails it is drawn again after a stop.
     pub(crate) fn add(&mut self, step: u32, drawn: Vec<Rgb8>, folder: Option<&Path>) -> Result<(), Fault> {
-        let images = drawn.into_iter().map(|drawn| {
-            RgbImage::from_raw(drawn.width as u32, drawn.height as u32, drawn.pixels)
-                .ok_or_else(|| Fault::new("a picture has not the bytes of its size"))
-        });
-        let images = images.collect::<Result<Vec<_>, _>>()?;
+        let images = drawn.into_iter().map(image).collect::<Result<Vec<_>, _>>()?;
         // The first last: it is what says that all are there.
         for (row, image) in images.iter().enumerate().rev() {
             let (Some(folder), Ok(bytes)) = (folder, picture::png_bytes(image)) else { continue };

@@ -1,7 +1,7 @@
 //! The tiny face detector: a small YOLO-v2 with separable convolutions and five box shapes a cell.
 
 use super::layers::{Conv, Separable, Weights};
-use super::picture::Picture;
+use crate::picture::Picture;
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};

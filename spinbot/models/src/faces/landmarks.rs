@@ -2,7 +2,7 @@
 
 use super::detector::FaceBox;
 use super::layers::{Conv, Separable, Weights, pad_same};
-use super::picture::{Crop, Picture, Square, View};
+use crate::picture::{Crop, Picture, Square, View};
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};

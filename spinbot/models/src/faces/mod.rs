@@ -7,7 +7,6 @@
 mod detector;
 mod landmarks;
 mod layers;
-mod picture;
 mod recognition;
 
 pub use detector::{FaceBox, FaceDetector};

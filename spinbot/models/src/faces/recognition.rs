@@ -3,7 +3,7 @@
 
 use super::landmarks::Points;
 use super::layers::Weights;
-use super::picture::{Crop, Picture};
+use crate::picture::{Crop, Picture};
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};

@@ -9,7 +9,8 @@ use spinbot_media::{MediaError, RgbImage};
 
 /// Cells beside one another.
 const MOST_COLUMNS: usize = 4;
-/// Sides of a cell in pixels: the largest with which the file is small enough.
+/// Sides of a cell in pixels: what small pictures are enlarged to, and the largest with which the file is small enough.
+const USUAL_SIDE: u32 = 256;
 const LARGEST_SIDE: u32 = 512;
 const SMALLEST_SIDE: u32 = 64;
 /// Most bytes of the file, so that it can lie in a notebook.
@@ -47,7 +48,7 @@ impl Run for ArrangePictures {
             4 => 2,
             count => count.min(MOST_COLUMNS),
         };
-        let mut side = edge.clamp(SMALLEST_SIDE, LARGEST_SIDE);
+        let mut side = edge.clamp(USUAL_SIDE, LARGEST_SIDE);
         let bytes = loop {
             let bytes = arranged(self, &pictures, columns, side).map_err(failed)?;
             if bytes.len() <= LARGEST || side == SMALLEST_SIDE {

@@ -4,7 +4,9 @@ use crate::loaded;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, input, model_fault};
 use spinbot::loras::LoraFormat;
 use spinbot::{Fault, steps::ConvertLora};
+use spinbot_models::Device;
 use spinbot_models::diffusion::lora_file;
+use spinbot_models::diffusion::pipeline::Precision;
 
 impl Run for ConvertLora {
     fn check(&self) -> Result<(), Fault> {
@@ -18,7 +20,7 @@ impl Run for ConvertLora {
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
         let (lora, model) = (input(inputs, "lora")?, input(inputs, "model")?);
-        let painter = loaded::painter(model, &[(lora, 1.0)])?;
+        let painter = loaded::painter(model, &[(lora, 1.0)], &(Device::cpu(), Precision::F32))?;
         if let [first, ..] = painter.loras.unmatched.as_slice() {
             let count = painter.loras.unmatched.len();
             return Err(Fault::new(format!("{count} of its layers are not in the model, as {first}"))

@@ -3,15 +3,16 @@
 use crate::drawing::{self, Lora, Made};
 use crate::loaded;
 use crate::step::{
-    Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, media_fault, model_fault,
-    numbered,
+    Inputs, Report, Run, StepError, StepInput, StepOutput, check_device, device, in_range, input, media_fault,
+    model_fault, numbered,
 };
 use spinbot::draw::{LORA_WEIGHTS, MOST_LORAS, Sampler};
 use spinbot::{Fault, steps::Draw};
 use spinbot_media::picture::{self, Caps};
 use spinbot_media::{MediaError, RgbImage};
+use spinbot_models::diffusion::checkpoint::Checkpoint;
 use spinbot_models::diffusion::pipeline::{
-    DrawRequest, Pipeline, Progress, Rgb8, Source, Subject, from_rgb8, mask_from_rgb8, to_rgb8,
+    DrawRequest, Pipeline, Precision, Progress, Rgb8, Source, Subject, from_rgb8, mask_from_rgb8, to_rgb8,
 };
 use spinbot_models::diffusion::scheduler::SchedulerKind;
 use spinbot_models::{Device, ModelError};
@@ -34,6 +35,7 @@ impl Run for Draw {
         in_range("rescale", self.rescale, 0.0, 1.0)?;
         in_range("strength", self.strength, 0.0, 1.0)?;
         in_range("clip_skip", self.clip_skip, 0, 11)?;
+        check_device(&self.device)?;
         in_range("lora", self.weights.len(), 0, MOST_LORAS)?;
         if self.prompt.trim().is_empty() {
             return Err(Fault::new("there is nothing to draw: the prompt is empty").about("prompt"));
@@ -61,7 +63,9 @@ impl Run for Draw {
         let loras: Vec<(&StepInput, f64)> =
             files.iter().zip(&self.weights).map(|((_, file), weight)| (*file, *weight)).collect();
         let begun = Instant::now();
-        let painter = loaded::painter(model, &loras)?;
+        let checkpoint = Checkpoint::open(&model.path, None).map_err(|error| model_fault(error).about("model"))?;
+        let place = device(&self.device, self.precision, checkpoint.family(), Precision::F16)?;
+        let painter = loaded::painter(model, &loras, &place)?;
         let pipeline = &painter.pipeline;
         let loading = begun.elapsed();
         if let [first, ..] = painter.loras.unmatched.as_slice() {

@@ -1,17 +1,24 @@
 //! `train_lora`: adapters that know what some pictures show.
 
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
-use crate::training::{Looks, examples};
+use crate::step::{
+    Inputs, Report, Run, StepError, StepOutput, check_device, device, in_range, input, media_fault, model_fault,
+};
+use crate::scoring::{self, Judge};
+use crate::training::{Looks, examples, identity, look_scores};
+use crate::loaded;
 use spinbot::Fault;
-use spinbot::steps::{LoraTargets, LrSchedule, Precision, TrainLora};
-use spinbot::training::TrainReport;
+use spinbot::pictures::PicturesRead;
+use spinbot::steps::{LoraTargets, LrSchedule, TrainLora};
+use spinbot::scores::Identity;
+use spinbot::training::{LookScores, TrainReport};
 use spinbot_media::plot::Curves;
 use spinbot_media::{RgbImage, picture};
 use spinbot_models::diffusion::checkpoint::{Checkpoint, Family};
 use spinbot_models::diffusion::lora_file::{LoraFormat, LoraMetadata};
 use spinbot_models::diffusion::pipeline::{self, DrawRequest, Pipeline, Subject};
 use spinbot_models::diffusion::train::{Schedule, TrainConfig, Trainer, targets};
-use spinbot_models::{Device, DeviceChoice};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -23,6 +30,8 @@ const PREVIEW_STEPS: usize = 20;
 const PREVIEW_SEED: u64 = 3;
 
 impl Run for TrainLora {
+    const MODELS: &'static [&'static str] = scoring::MODELS;
+
     fn check(&self) -> Result<(), Fault> {
         in_range("steps", self.steps, 1, 100_000)?;
         in_range("rank", self.rank, 1, 256)?;
@@ -44,6 +53,7 @@ impl Run for TrainLora {
         ] {
             in_range(name, value.unwrap_or(most), f64::MIN_POSITIVE, most)?;
         }
+        check_device(&self.device)?;
         in_range("ema", self.ema.unwrap_or(0.0), 0.0, 0.99999)?;
         if self.prompts.len() > 8 {
             let fault =
@@ -63,15 +73,10 @@ impl Run for TrainLora {
         let model = input(inputs, "model")?;
         let checkpoint = Checkpoint::open(&model.path, None).map_err(|e| model_fault(e).about("model"))?;
         let family = checkpoint.family();
-        let device = Device::open(DeviceChoice::Auto).map_err(model_fault)?;
-        let precision = match self.precision {
-            Precision::F32 => pipeline::Precision::F32,
-            Precision::Bf16 => pipeline::Precision::Bf16,
-            Precision::F16 => pipeline::Precision::F16,
-        };
+        let (device, precision) = device(&self.device, self.precision, family, pipeline::Precision::Bf16)?;
         let pipeline =
             Pipeline::open(&model.path, precision, &device).map_err(|e| model_fault(e).about("model"))?;
-        let config = config(self, family, &read.trigger, seed);
+        let config = config(self, family, precision, &read.trigger, seed);
         let prompts = match self.prompts.is_empty() {
             true => None,
             false => Some(self.prompts.iter().map(|prompt| prompt.replace("{}", &read.trigger)).collect()),
@@ -79,9 +84,15 @@ impl Run for TrainLora {
         let size = examples.first().map_or((0, 0), |one| (one.picture.height, one.picture.width));
         let trainer = Trainer::new(pipeline, &examples, config).map_err(model_fault)?;
         let prompts = prompts.unwrap_or_else(|| own_prompts(&trainer, &examples));
+        let judge = loaded::judge()?;
+        let identity = identity(&judge, &examples, &read)?;
         let kept = report.kept();
         let mut training = Training {
             params: self,
+            judge: &judge,
+            identity,
+            scores: BTreeMap::new(),
+            read: &read,
             trainer,
             kept,
             looks: Looks::new(prompts, None, 0),
@@ -92,15 +103,26 @@ impl Run for TrainLora {
         };
         training.begin(report)?;
         training.go(report)?;
-        training.finish(&read, &model.label, family)
+        training.finish(&model.label, family)
     }
 }
 
+/// The layers that are meant, or suit the model.
+fn targets_for(params: &TrainLora, family: Option<Family>) -> LoraTargets {
+    params.targets.unwrap_or(if family.is_none() { LoraTargets::All } else { LoraTargets::Attention })
+}
+
 /// What the parameters mean for a model of that family.
-fn config(params: &TrainLora, family: Option<Family>, trigger: &str, seed: u64) -> TrainConfig {
+fn config(
+    params: &TrainLora,
+    family: Option<Family>,
+    precision: pipeline::Precision,
+    trigger: &str,
+    seed: u64,
+) -> TrainConfig {
     // What a small model takes in a minute would break a large one, which learns the same from less.
     let small = family.is_none();
-    let chosen = params.targets.unwrap_or(if small { LoraTargets::All } else { LoraTargets::Attention });
+    let chosen = targets_for(params, family);
     let mut ends = targets::ATTENTION.to_vec();
     if chosen != LoraTargets::Attention {
         ends.extend(targets::MLP);
@@ -138,7 +160,7 @@ fn config(params: &TrainLora, family: Option<Family>, trigger: &str, seed: u64) 
         guidance: if small { 3.0 } else { 7.5 },
         ema: params.ema,
         gradient_checkpointing: params.gradient_checkpointing,
-        loss_scale: if params.precision == Precision::F16 { 256.0 } else { 1.0 },
+        loss_scale: if precision == pipeline::Precision::F16 { 256.0 } else { 1.0 },
         seed,
         ..TrainConfig::new(params.steps as usize, trigger)
     }
@@ -159,6 +181,12 @@ fn own_prompts(trainer: &Trainer, examples: &[spinbot_models::diffusion::train::
 
 struct Training<'a> {
     params: &'a TrainLora,
+    read: &'a PicturesRead,
+    judge: &'a Judge,
+    /// Of whom the pictures are.
+    identity: Identity,
+    /// What the previews are worth, by step.
+    scores: BTreeMap<u32, LookScores>,
     trainer: Trainer,
     kept: Option<PathBuf>,
     looks: Looks,
@@ -285,9 +313,32 @@ impl Training<'_> {
                 return;
             }
         }
+        self.score(report);
         match self.looks.grid(&self.params.name) {
             Ok(png) => report.preview("grid", "image/png", &png),
             Err(fault) => self.note(report, format!("the grid at step {step} failed: {fault}")),
+        }
+    }
+
+    /// Scores what was drawn and is not scored yet, by an earlier run too. What fails is told and left out.
+    fn score(&mut self, report: &mut dyn Report) {
+        let mut failed = None;
+        for (step, images) in self.looks.columns() {
+            let Entry::Vacant(place) = self.scores.entry(step) else { continue };
+            let prompts = (self.looks.prompts(), self.read.trigger.as_str());
+            match look_scores(self.judge, (step, images), prompts, &self.identity) {
+                Ok(scores) => {
+                    let LookScores { identity, without, adherence, .. } = place.insert(scores);
+                    let named = [("identity", *identity), ("identity_without", *without), ("adherence", *adherence)];
+                    for (name, value) in named.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                        report.metric(name, step.into(), value);
+                    }
+                }
+                Err(fault) => failed = Some(format!("the preview at step {step} could not be scored: {fault}")),
+            }
+        }
+        if let Some(line) = failed {
+            self.note(report, line);
         }
     }
 
@@ -317,7 +368,6 @@ impl Training<'_> {
 
     fn finish(
         mut self,
-        read: &spinbot::pictures::PicturesRead,
         model: &str,
         family: Option<Family>,
     ) -> Result<Vec<StepOutput>, StepError> {
@@ -340,7 +390,8 @@ impl Training<'_> {
             // What was learned is worth more than how it is shown.
             picture::png_bytes(&RgbImage::new(1, 1)).map_err(|error| media_fault(error, "prompts"))
         })?;
-        let Training { trainer, resumed, notes, .. } = self;
+        let Training { params, trainer, resumed, notes, read, identity, scores, .. } = self;
+        let config = trainer.config();
         let report = TrainReport {
             trigger: read.trigger.clone(),
             steps: trainer.steps_done() as u32,
@@ -352,18 +403,26 @@ impl Training<'_> {
                 .map(|(step, loss)| (*step as u32, (*loss).into()))
                 .collect(),
             held_out: trainer.holds_out(),
+            looks: scores.into_values().collect(),
+            identity_by: Some(identity.by),
+            own_identity: scoring::own(&identity),
+            targets: targets_for(params, family),
+            lr: config.lr,
+            batch: config.batch as u32,
             seconds: trainer.seconds(),
             pictures: read.learned(),
             parameters: trainer.parameters(),
             memory_estimate: trainer.memory().total(),
             notes,
         };
-        let report = serde_json::to_vec(&report)
-            .map_err(|e| Fault::new(format!("the report could not be written: {e}")))?;
+        let unwritten = |e| Fault::new(format!("the report could not be written: {e}"));
+        let report = serde_json::to_vec(&report).map_err(unwritten)?;
+        let identity = serde_json::to_vec(&identity).map_err(unwritten)?;
         Ok(vec![
             StepOutput { name: "lora", media_type: "application/octet-stream", bytes: lora },
             StepOutput { name: "report", media_type: "application/json", bytes: report },
             StepOutput { name: "grid", media_type: "image/png", bytes: grid },
+            StepOutput { name: "identity", media_type: "application/json", bytes: identity },
         ])
     }
 }

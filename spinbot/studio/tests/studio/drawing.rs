@@ -92,6 +92,8 @@ fn params() -> Draw {
         strength: 0.6,
         weights: Vec::new(),
         clip_skip: 0,
+        device: "auto".into(),
+        precision: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod drawing;
 mod pictures;
 mod pocket;
 mod refusals;
+mod scoring;
 mod speech;
 mod talking_head;
 mod tiny_model;

@@ -4,6 +4,7 @@ use crate::chain::{Chain, Told};
 use crate::tiny_model;
 use safetensors::tensor::{Dtype, TensorView};
 use spinbot::pictures::{PictureItem, PicturesRead};
+use spinbot::scores::{Identity, IdentityBy};
 use spinbot::steps::{StepParams, TrainLora};
 use spinbot::training::TrainReport;
 use spinbot_studio::{StepError, StepOutput};
@@ -78,6 +79,14 @@ fn a_training_that_is_stopped_goes_on_and_ends_as_one_that_was_not() {
     assert_eq!(told.progress.last(), Some(&(6.0, 6.0)));
     assert!(told.previews.contains(&"grid".to_owned()) && told.previews.contains(&"curve".to_owned()));
     let told_of = report(&whole);
+    let looked: Vec<u32> = told_of.looks.iter().map(|look| look.step).collect();
+    assert_eq!(looked, [0, 3, 6]);
+    // Three captions with the trigger word, and one without it.
+    assert!(told_of.looks.iter().all(|look| look.identity.is_some() && look.without.is_some()));
+    assert_eq!((told_of.identity_by, told_of.batch, told_of.lr), (Some(IdentityBy::Figure), 2, 1e-2));
+    let identity: Identity = serde_json::from_slice(bytes(&whole, "identity")).unwrap();
+    let held_out: Vec<bool> = identity.pictures.iter().map(|picture| picture.held_out).collect();
+    assert_eq!(held_out, [false, false, false, true]);
     assert_eq!((told_of.steps, told_of.losses.len(), told_of.resumed_at, told_of.pictures), (6, 6, 0, 3));
     let measured: Vec<u32> = told_of.validation.iter().map(|(step, _)| *step).collect();
     assert_eq!((measured, told_of.held_out), (vec![0, 2, 4, 6], true));

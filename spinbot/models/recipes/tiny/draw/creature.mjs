@@ -5,13 +5,13 @@ import { COLORS, INK, freeColor, shade, shapes, tone } from './palette.mjs';
 
 const LIGHTS = { green: '#4dff9b', blue: '#4fc8ff', yellow: '#ffe45c', red: '#ff4d4d', white: '#ffffff' };
 
-/** One robot. Returns [attributes, SVG body]. */
-export function robot(r) {
-  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'robot', metal: r.pick(Object.keys(COLORS).filter((c) => c !== 'black')), mouth: r.pick(MOUTHS) };
+/** One robot; `again` as in person. Returns [attributes, SVG body]. */
+export function robot(r, again = r) {
+  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'robot', metal: r.pick(Object.keys(COLORS).filter((c) => c !== 'black')), mouth: again.pick(MOUTHS) };
   a.head = r.pick(['square', 'round', 'wide']);
   a.eyes = r.pick(['round', 'visor', 'square']);
   a.light = r.pick(Object.keys(LIGHTS));
-  const s = shapes(outline(r, a.style)), g = geometry(r), c = tone(r, COLORS[a.metal]), dark = shade(c, -48), light = LIGHTS[a.light], { cx, cy } = g;
+  const s = shapes(outline(r, a.style)), g = geometry(r, again), c = tone(r, COLORS[a.metal]), dark = shade(c, -48), light = LIGHTS[a.light], { cx, cy } = g;
   const w = { square: 29, round: 29, wide: 35 }[a.head], h = { square: 28, round: 29, wide: 23 }[a.head];
   g.w = w;
   g.top = cy - h;
@@ -48,17 +48,17 @@ export function robot(r) {
     a.antenna = 'none';
   }
   const worn = glasses(r, a, s, g, a.eyes === 'visor' ? { none: 1 } : { none: 7, 'round glasses': 1, sunglasses: 1 });
-  const [bg, where] = background(r, a.metal, a.clothes, a.hat_color ?? '');
-  return [{ ...a, ...where }, bg + posed(r, top + torso + ears + skull + look + mouth(r, a, s, g, INK, 1.1) + onHead + worn)];
+  const [bg, where] = background(again, a.metal, a.clothes, a.hat_color ?? '');
+  return [{ ...a, ...where }, bg + posed(again, top + torso + ears + skull + look + mouth(r, a, s, g, INK, 1.1) + onHead + worn)];
 }
 
 const FUR = { orange: [26, 85, 56], brown: [23, 48, 36], black: [230, 10, 18], white: [40, 12, 95], gray: [215, 6, 58], yellow: [44, 80, 64], pink: [340, 70, 78], blue: [212, 60, 58] };
 
-/** One animal. Returns [attributes, SVG body]. */
-export function animal(r) {
-  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: r.pick(['cat', 'dog', 'bear', 'rabbit', 'fox', 'panda']), mouth: r.pick(MOUTHS) };
+/** One animal; `again` as in person. Returns [attributes, SVG body]. */
+export function animal(r, again = r) {
+  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: r.pick(['cat', 'dog', 'bear', 'rabbit', 'fox', 'panda']), mouth: again.pick(MOUTHS) };
   a.fur = a.kind === 'fox' ? 'orange' : a.kind === 'panda' ? 'white' : r.pick(Object.keys(FUR));
-  const s = shapes(outline(r, a.style)), g = geometry(r), c = tone(r, FUR[a.fur]), { cx, cy, fx } = g, inner = '#f3a6ad';
+  const s = shapes(outline(r, a.style)), g = geometry(r, again), c = tone(r, FUR[a.fur]), { cx, cy, fx } = g, inner = '#f3a6ad';
   g.w = r.range(27, 31);
   g.h = r.range(25, 28);
   g.top = cy - g.h;
@@ -81,7 +81,7 @@ export function animal(r) {
   g.my = cy + 16 + g.ty;
   const onHead = hat(r, a, s, g, [a.fur, a.clothes], { none: 8, 'top hat': 0.7, crown: 0.6, 'party hat': 0.6, beanie: a.kind === 'rabbit' ? 0 : 0.6, cap: a.kind === 'rabbit' ? 0 : 0.5 });
   const worn = glasses(r, a, s, g), extra = accessory(r, a, s, g, [a.clothes, a.fur]);
-  const [bg, where] = background(r, a.clothes, a.fur, a.hat_color ?? '');
+  const [bg, where] = background(again, a.clothes, a.fur, a.hat_color ?? '');
   const face = patches + whiskers + nose + mouth(r, a, s, g, '#3a1418', 0.8) + eyes(r, a, s, g, shade(c, a.fur === 'black' ? 60 : -60));
-  return [{ ...a, ...where }, bg + posed(r, body + ears + skull + face + onHead + worn + extra)];
+  return [{ ...a, ...where }, bg + posed(again, body + ears + skull + face + onHead + worn + extra)];
 }

@@ -3,9 +3,9 @@ import { COLORS, INK, freeColor, shade, shapes, tone } from './palette.mjs';
 
 export const MOUTHS = ['smiling', 'laughing', 'neutral', 'sad', 'surprised', 'talking', 'angry'];
 
-/** Head centre, half axes and the shift (tx, ty) of the face when the head turns a little, in 128-unit pixels. */
-export function geometry(r) {
-  const g = { cx: 64, cy: 52, w: r.range(23, 27), h: r.range(26, 30), tx: r.range(-4, 4), ty: r.range(-2, 2) };
+/** Head centre, half axes and the shift (tx, ty) of the face when the head turns a little (which `again` draws), in 128-unit pixels. */
+export function geometry(r, again = r) {
+  const g = { cx: 64, cy: 52, w: r.range(23, 27), h: r.range(26, 30), tx: again.range(-4, 4), ty: again.range(-2, 2) };
   return { ...g, top: g.cy - g.h, fx: g.cx + g.tx, ey: g.cy - 2 + g.ty, my: g.cy + 15 + g.ty, ex: r.range(9.5, 12) };
 }
 

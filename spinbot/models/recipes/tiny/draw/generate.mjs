@@ -1,5 +1,6 @@
 // Renders captionable 128x128 portraits into shards: NAME.rgb (uint8, N x 128 x 128 x 3, row by row) and NAME.jsonl (attributes, one line a picture).
-// usage: node draw/generate.mjs OUT_DIR [--shards 20] [--per-shard 2048] [--seed 1] [--heldout 512]
+// usage: node draw/generate.mjs OUT_DIR [--shards 20] [--per-shard 2048] [--seed 1] [--heldout 512] [--takes 1]
+// With --takes N each figure comes N times in a row: the turn of its head, pose, background and, of our own figures, expression differ.
 // A finished shard is skipped, so the command can be stopped and repeated; heldout.* is drawn from another seed and is never trained on.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,14 +11,14 @@ import { libraryPortrait } from './library.mjs';
 import { person } from './person.mjs';
 import { Random } from './random.mjs';
 
-const SIZE = 128, OVER = 2, HELDOUT_SEED_OFFSET = 0x5eed;
+const SIZE = 128, OVER = 2, HELDOUT_SEED_OFFSET = 0x5eed, TAKES_SEED_OFFSET = 0x7a4e5;
 const KINDS = { person: 56, robot: 15, animal: 9, library: 20 };
 const DRAW = { person, robot, animal, library: libraryPortrait };
 
-/** Picture `index` of `seed`: [attributes, SVG]. */
-export function portrait(seed, index) {
-  const r = new Random(seed, index);
-  const [attributes, body] = DRAW[r.weighted(KINDS)](r);
+/** Picture `index` of `seed`, where every figure comes `takes` times: [attributes, SVG]. */
+export function portrait(seed, index, takes = 1) {
+  const r = new Random(seed, Math.floor(index / takes)), again = takes > 1 ? new Random(seed + TAKES_SEED_OFFSET, index) : r;
+  const [attributes, body] = DRAW[r.weighted(KINDS)](r, again);
   return [attributes, `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${SIZE}" height="${SIZE}" viewBox="0 0 ${SIZE} ${SIZE}">${body}</svg>`];
 }
 
@@ -34,12 +35,12 @@ function rasterize(svg) {
   return out;
 }
 
-function writeShard(dir, name, seed, first, count) {
+function writeShard(dir, name, seed, first, count, takes) {
   const target = path.join(dir, `${name}.rgb`);
   if (fs.existsSync(target) && fs.statSync(target).size === count * SIZE * SIZE * 3) return false;
   const fd = fs.openSync(`${target}.part`, 'w'), lines = [];
   for (let i = 0; i < count; i++) {
-    const [attributes, svg] = portrait(seed, first + i);
+    const [attributes, svg] = portrait(seed, first + i, takes);
     fs.writeSync(fd, rasterize(svg));
     lines.push(JSON.stringify(attributes));
   }
@@ -50,14 +51,14 @@ function writeShard(dir, name, seed, first, count) {
 }
 
 const number = { type: 'string' };
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { shards: number, 'per-shard': number, seed: number, heldout: number } });
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { shards: number, 'per-shard': number, seed: number, heldout: number, takes: number } });
 const [dir] = positionals;
-if (!dir) throw new Error('usage: node draw/generate.mjs OUT_DIR [--shards N] [--per-shard N] [--seed N] [--heldout N]');
+if (!dir) throw new Error('usage: node draw/generate.mjs OUT_DIR [--shards N] [--per-shard N] [--seed N] [--heldout N] [--takes N]');
 fs.mkdirSync(dir, { recursive: true });
-const shards = Number(values.shards ?? 20), perShard = Number(values['per-shard'] ?? 2048), seed = Number(values.seed ?? 1);
+const shards = Number(values.shards ?? 20), perShard = Number(values['per-shard'] ?? 2048), seed = Number(values.seed ?? 1), takes = Number(values.takes ?? 1);
 const started = Date.now();
-writeShard(dir, 'heldout', seed + HELDOUT_SEED_OFFSET, 0, Number(values.heldout ?? 512));
+writeShard(dir, 'heldout', seed + HELDOUT_SEED_OFFSET, 0, Number(values.heldout ?? 512), takes);
 for (let k = 0; k < shards; k++) {
-  const drawn = writeShard(dir, `shard_${String(k).padStart(4, '0')}`, seed, k * perShard, perShard);
+  const drawn = writeShard(dir, `shard_${String(k).padStart(4, '0')}`, seed, k * perShard, perShard, takes);
   if (drawn) console.log(`shard ${k}: ${perShard} pictures, ${((Date.now() - started) / 1000).toFixed(0)} s since start`);
 }

@@ -28,7 +28,7 @@ const PEEP_HEADS = {
 const PEEP_BEARDS = { none: [], 'full beard': ['full', 'full2', 'full3'], moustache: ['moustache1', 'moustache2', 'moustache4', 'moustache7'], goatee: ['goatee1', 'goatee2'] };
 
 /** Open Peeps: bold hand-drawn outlines; most hair is black whatever colour is asked for, so no hair colour is claimed. */
-function sketch(r) {
+function sketch(r, again) {
   const a = { style: 'sketch', kind: 'person', skin: skinName(r), clothes: freeColor(r, 'black'), wear: 'shirt', mouth: r.pick(Object.keys(PEEP_FACES)), hair: r.pick(Object.keys(PEEP_HEADS)) };
   a.glasses = r.weighted({ none: 3, 'round glasses': 1, sunglasses: 0.7 });
   a.beard = r.weighted({ none: 5, 'full beard': 1, moustache: 1, goatee: 0.5 });
@@ -37,12 +37,12 @@ function sketch(r) {
     head: [r.pick(PEEP_HEADS[a.hair])], face: [r.pick(PEEP_FACES[a.mouth])], accessories: a.glasses === 'sunglasses' ? ['sunglasses', 'sunglasses2'] : ['glasses', 'glasses2', 'glasses3'],
     accessoriesProbability: a.glasses === 'none' ? 0 : 100, maskProbability: 0, facialHair: PEEP_BEARDS[a.beard], facialHairProbability: a.beard === 'none' ? 0 : 100,
   }).toString();
-  const [bg, where] = background(r, a.clothes, 'black');
-  return [{ ...a, ...where }, bg + nested(r, svg, 1.0, 4)];
+  const [bg, where] = background(again, a.clothes, 'black');
+  return [{ ...a, ...where }, bg + nested(again, svg, 1.0, 4)];
 }
 
 /** Lorelei: fine ink faces without clothes; the shoulders under them are ours, so that clothes are never missing. */
-function ink(r) {
+function ink(r, again) {
   const a = { style: 'ink drawing', kind: 'person', skin: skinName(r), hair_color: r.pick(Object.keys(HAIR)), mouth: r.chance(0.65) ? 'smiling' : 'sad' };
   a.clothes = freeColor(r, a.hair_color, a.skin);
   a.wear = 'shirt';
@@ -55,17 +55,17 @@ function ink(r) {
     beardProbability: a.beard === 'none' ? 0 : 100, earringsProbability: a.accessory ? 100 : 0, frecklesProbability: 5, hairAccessoriesProbability: 0,
   }).toString();
   const s = shapes('stroke="#000000" stroke-width="1.6"');
-  const [bg, where] = background(r, a.hair_color, a.clothes);
+  const [bg, where] = background(again, a.hair_color, a.clothes);
   const shoulders = s.path('M18 150 V124 Q22 106 48 103 Q66 112 82 103 Q108 106 110 124 V150Z', tone(r, COLORS[a.clothes]));
-  return [{ ...a, ...where }, bg + shoulders + nested(r, svg, 0.92, -2)];
+  return [{ ...a, ...where }, bg + shoulders + nested(again, svg, 0.92, -2)];
 }
 
 /** Notionists: black and white brush drawings; colour only behind them. */
-function brush(r) {
+function brush(r, again) {
   const a = { style: 'black and white drawing', kind: 'person', glasses: r.chance(0.3) ? 'glasses' : 'none', beard: r.chance(0.2) ? 'beard' : 'none' };
   const svg = createAvatar(notionists, { seed: String(r.next()), glassesProbability: a.glasses === 'none' ? 0 : 100, beardProbability: a.beard === 'none' ? 0 : 100, gestureProbability: 0, hair: notionists.schema.properties.hair.items.enum.filter((h) => h !== 'hat') }).toString();
-  const [bg, where] = background(r, 'black', 'white');
-  return [{ ...a, ...where }, bg + nested(r, svg, 1.0, 2)];
+  const [bg, where] = background(again, 'black', 'white');
+  return [{ ...a, ...where }, bg + nested(again, svg, 1.0, 2)];
 }
 
 const FACES_HAIR = {
@@ -76,7 +76,7 @@ const FACES_BEARD = { none: ['none'], 'full beard': ['beard1', 'beard2', 'beard3
 const FACES_MOUTH = { smiling: ['smile', 'smile2', 'smile3', 'smile4', 'smile-closed'], neutral: ['straight', 'closed'], angry: ['angry'] };
 
 /** faces.js: shaded cartoon faces in team jerseys. It draws from Math.random, which is ours for the length of the call. */
-function athlete(r) {
+function athlete(r, again) {
   const system = Math.random;
   Math.random = () => r.next();
   try {
@@ -99,8 +99,8 @@ function athlete(r) {
     face.glasses = { id: a.glasses === 'none' ? 'none' : r.pick(['glasses1-primary', 'glasses2-black']) };
     face.accessories = { id: { none: 'none', cap: r.pick(['hat', 'hat2', 'hat3']), headband: r.pick(['headband', 'headband-high']) }[a.hat] };
     const svg = faceToSvgString(face).replace(/<svg[^>]*>/, '<svg x="15" y="-15" width="98" height="147" viewBox="0 0 400 600">');
-    const [bg, where] = background(r, a.clothes, a.hair_color);
-    return [{ ...a, ...where }, `${bg}<g transform="translate(${64 + r.range(-4, 4)} ${64 + r.range(-2, 3)}) rotate(${r.range(-4, 4)}) scale(${r.range(0.94, 1.06)}) translate(-64 -64)">${svg}</g>`];
+    const [bg, where] = background(again, a.clothes, a.hair_color);
+    return [{ ...a, ...where }, `${bg}<g transform="translate(${64 + again.range(-4, 4)} ${64 + again.range(-2, 3)}) rotate(${again.range(-4, 4)}) scale(${again.range(0.94, 1.06)}) translate(-64 -64)">${svg}</g>`];
   } finally {
     Math.random = system;
   }
@@ -108,7 +108,7 @@ function athlete(r) {
 
 const DRAWINGS = { sketch, ink, brush, athlete };
 
-/** One portrait from published parts. Returns [attributes, SVG body]. */
-export function libraryPortrait(r) {
-  return DRAWINGS[r.weighted({ sketch: 3, ink: 3, brush: 1, athlete: 4 })](r);
+/** One portrait from published parts; `again` draws background and pose. Returns [attributes, SVG body]. */
+export function libraryPortrait(r, again = r) {
+  return DRAWINGS[r.weighted({ sketch: 3, ink: 3, brush: 1, athlete: 4 })](r, again);
 }

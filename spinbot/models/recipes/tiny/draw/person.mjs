@@ -61,16 +61,16 @@ function headShape(r, s, { cx, cy, w, h, top }, c) {
   return s.path(`M${cx - w} ${cy - 8} Q${cx - w} ${top} ${cx} ${top} Q${cx + w} ${top} ${cx + w} ${cy - 8} V${cy + side} Q${cx + w - (jaw === 'oval' ? 3 : 0)} ${cy + h} ${cx + (jaw === 'oval' ? 0 : inset)} ${cy + h} H${cx - (jaw === 'oval' ? 0 : inset)} Q${cx - w + (jaw === 'oval' ? 3 : 0)} ${cy + h} ${cx - w} ${cy + side}Z`, c);
 }
 
-/** One person. Returns [attributes, SVG body]. */
-export function person(r) {
-  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'person', skin: skinName(r), hair: r.pick(SHAPES), hair_color: r.pick(Object.keys(HAIR)), mouth: r.pick(MOUTHS) };
+/** One person; `again` draws the turn of the head, expression, background and pose. Returns [attributes, SVG body]. */
+export function person(r, again = r) {
+  const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'person', skin: skinName(r), hair: r.pick(SHAPES), hair_color: r.pick(Object.keys(HAIR)), mouth: again.pick(MOUTHS) };
   a.beard = ['pigtails', 'braids', 'bun'].includes(a.hair) ? 'none' : r.weighted({ none: 6, 'full beard': 1.2, moustache: 1, goatee: 0.8 });
-  const skin = tone(r, SKIN[a.skin]), c = tone(r, HAIR[a.hair_color]), s = shapes(outline(r, a.style)), g = geometry(r);
+  const skin = tone(r, SKIN[a.skin]), c = tone(r, HAIR[a.hair_color]), s = shapes(outline(r, a.style)), g = geometry(r, again);
   const body = clothes(r, a, s, skin, a.hair_color, a.skin);
   const [behind, fringe] = hair(r, a, s, g, c);
   const onHead = hat(r, a, s, g, [a.hair_color, a.clothes]);
   const worn = glasses(r, a, s, g), extra = accessory(r, a, s, g, [a.clothes, a.hair_color]);
-  const [bg, where] = background(r, a.clothes, a.hair === 'bald' ? '' : a.hair_color, a.hat_color ?? '');
+  const [bg, where] = background(again, a.clothes, a.hair === 'bald' ? '' : a.hair_color, a.hat_color ?? '');
   const covers = onHead && a.hat !== 'headband' && a.hat !== 'crown';
   const ear = (q) => s.ellipse(g.cx + q * g.w, g.cy + 3, 5, 7, shade(skin, -8));
   const nose = s.line(r.pick([`M${g.fx - 2.5} ${g.cy + 6 + g.ty} q2.5 3 5 0`, `M${g.fx} ${g.cy - 1 + g.ty} q4.5 6 -1.5 8`]), shade(skin, -58), 2.2);
@@ -79,5 +79,5 @@ export function person(r) {
   const lower = a.beard === 'moustache' ? mouth(r, a, s, g) + face : face + mouth(r, a, s, g);
   const figure = (covers && ['bun', 'mohawk'].includes(a.hair) ? '' : behind) + body + ear(-1) + ear(1) + headShape(r, s, g, skin) + lower + nose + eyes(r, a, s, g, brow) +
     (covers && ['spiky', 'mohawk', 'curly'].includes(a.hair) ? '' : fringe) + onHead + worn + extra;
-  return [{ ...a, ...where }, bg + posed(r, figure)];
+  return [{ ...a, ...where }, bg + posed(again, figure)];
 }

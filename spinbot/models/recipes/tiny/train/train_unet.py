@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("portraits", type=Path)
     p.add_argument("vae", type=Path)
     p.add_argument("run", type=Path)
-    p.add_argument("--samples", type=int, default=1_000_000)
+    p.add_argument("--samples", type=int, default=640_000)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=1.5e-3)
     p.add_argument("--threads", type=int, default=1)

@@ -52,6 +52,12 @@ impl<'a> Picture<'a> {
         Crop { x: 0, y: 0, w: self.width, h: self.height }
     }
 
+    /// The largest square in its middle.
+    pub(crate) fn middle(&self) -> Crop {
+        let side = self.width.min(self.height);
+        Crop { x: (self.width - side) / 2, y: (self.height - side) / 2, w: side, h: side }
+    }
+
     /// The crop, put on a black square `side_before` pixels wide with its top left corner at `offset`, and
     /// that square resized to `side` pixels.
     ///

@@ -1,0 +1,228 @@
+//! What a drawn portrait shows: its answers to what a prompt asks, and whose portrait it is.
+//!
+//! One small residual network, trained for this project on the drawings of the embedded model's recipe
+//! (`recipes/tiny/train/train_reader.py`). Of photographs it knows nothing: whose face is in one, [`crate::faces`] tells.
+
+mod question;
+
+use crate::device::Device;
+use crate::embedded;
+use crate::error::{ModelError, Result};
+use crate::picture::Picture;
+use crate::tensor_file::TensorFile;
+use candle_core::{D, DType, Tensor};
+pub use question::{Answer, Question};
+use question::{Attribute, Asked};
+use serde::Deserialize;
+
+const ID: &str = "portrait-reader";
+/// Where the file says what it answers.
+const ABOUT: &str = "spinbot.reader";
+/// Side of the network's input in pixels.
+const INPUT: usize = 128;
+/// Outputs of its stages, each of which halves the side.
+const WIDTHS: [usize; 5] = [16, 32, 64, 128, 192];
+/// From this width on, a stage has a residual block.
+const RESIDUAL_FROM: usize = 32;
+/// Numbers that all is told by.
+const FEATURES: usize = 256;
+/// Numbers of a [`Figure`].
+const NUMBERS: usize = 64;
+
+/// Whose portrait it is, in 64 numbers of length 1: near one another for one figure, whatever its expression, pose and
+/// background.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure(pub [f32; NUMBERS]);
+
+impl Figure {
+    /// How alike two are: -1..=1; most portraits of one drawn figure are above 0.8, of two below 0.4.
+    pub fn likeness(&self, other: &Figure) -> f32 {
+        self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum()
+    }
+}
+
+/// What was read off one portrait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Portrait {
+    /// Whose it is.
+    pub figure: Figure,
+    /// By attribute, how likely each of its values is.
+    shares: Vec<Vec<f32>>,
+}
+
+/// Reads portraits. Loaded once, used for many.
+pub struct PortraitReader {
+    device: candle_core::Device,
+    stages: Vec<Stage>,
+    features: Dense,
+    attributes: Dense,
+    figure: Dense,
+    about: About,
+}
+
+/// What the file says of itself.
+#[derive(Debug, Deserialize)]
+struct About {
+    attributes: Vec<Attribute>,
+    questions: Vec<Asked>,
+}
+
+struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+struct Stage {
+    down: Conv,
+    block: Option<[Conv; 2]>,
+}
+
+struct Dense {
+    /// `[in, out]`.
+    weight: Tensor,
+    bias: Tensor,
+}
+
+struct Source<'a> {
+    file: TensorFile<'a>,
+    device: candle_core::Device,
+}
+
+impl Source<'_> {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let stored = self.file.stored(name)?;
+        if stored.dims() != shape {
+            let reason = format!("`{name}` is {:?}, expected {shape:?}", stored.dims());
+            return Err(ModelError::Weights { model: ID.into(), reason });
+        }
+        let moved = stored.to_dtype(DType::F32).and_then(|tensor| tensor.to_device(&self.device));
+        moved.map_err(ModelError::tensor("loading weights"))
+    }
+
+    fn conv(&self, name: &str, input: usize, output: usize) -> Result<Conv> {
+        let weight = self.get(&format!("{name}.weight"), &[output, input, 3, 3])?;
+        let bias = self.get(&format!("{name}.bias"), &[output])?.reshape((1, output, 1, 1));
+        Ok(Conv { weight, bias: bias.map_err(ModelError::tensor("loading weights"))? })
+    }
+
+    fn dense(&self, name: &str, input: usize, output: usize) -> Result<Dense> {
+        let weight = self.get(&format!("{name}.weight"), &[output, input])?.t();
+        let weight = weight.and_then(|weight| weight.contiguous());
+        let bias = self.get(&format!("{name}.bias"), &[output])?;
+        Ok(Dense { weight: weight.map_err(ModelError::tensor("loading weights"))?, bias })
+    }
+}
+
+impl Conv {
+    fn forward(&self, x: &Tensor, stride: usize) -> candle_core::Result<Tensor> {
+        x.conv2d(&self.weight, 1, stride, 1, 1)?.broadcast_add(&self.bias)
+    }
+}
+
+impl Dense {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+    }
+}
+
+impl PortraitReader {
+    /// Loads the built-in weights onto the device.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when the device is out of memory.
+    pub fn load(device: &Device) -> Result<Self> {
+        let refuse = |reason: String| ModelError::Weights { model: ID.into(), reason };
+        let file = TensorFile::from_bytes(ID, embedded::bytes(ID).unwrap_or_default())?;
+        let about = file.metadata().get(ABOUT).ok_or_else(|| refuse("it does not say what it answers".into()))?;
+        let about: About = serde_json::from_str(about).map_err(|e| refuse(e.to_string()))?;
+        let answers = about.attributes.iter().map(|attribute| attribute.values.len()).sum();
+        let source = Source { file, device: device.0.clone() };
+        let mut stages = Vec::new();
+        let mut before = 3;
+        for (n, width) in WIDTHS.into_iter().enumerate() {
+            let down = source.conv(&format!("{n}.down"), before, width)?;
+            let block = match width >= RESIDUAL_FROM {
+                true => Some([
+                    source.conv(&format!("{n}.first"), width, width)?,
+                    source.conv(&format!("{n}.second"), width, width)?,
+                ]),
+                false => None,
+            };
+            stages.push(Stage { down, block });
+            before = width;
+        }
+        let side = INPUT >> WIDTHS.len();
+        Ok(PortraitReader {
+            features: source.dense("features", before * side * side, FEATURES)?,
+            attributes: source.dense("attributes", FEATURES, answers)?,
+            figure: source.dense("figure", FEATURES, NUMBERS)?,
+            device: source.device,
+            stages,
+            about,
+        })
+    }
+
+    /// What the middle square of a picture of `width * height * 3` RGB bytes shows.
+    ///
+    /// # Errors
+    /// [`ModelError::Picture`] when the size makes no sense or does not fit the bytes.
+    pub fn read(&self, rgb: &[u8], width: u32, height: u32) -> Result<Portrait> {
+        let picture = Picture::new(rgb, width, height)?;
+        let middle = picture.middle();
+        let mut input = picture.square(middle, middle.w, (0, 0), INPUT).values;
+        input.iter_mut().for_each(|value| *value = *value / 127.5 - 1.0);
+        let (answers, figure) = self.forward(input).map_err(ModelError::tensor("reading a portrait"))?;
+        let mut numbers = [0.0; NUMBERS];
+        numbers.iter_mut().zip(figure).for_each(|(place, number)| *place = number);
+        let mut rest = answers.as_slice();
+        let shares = self.about.attributes.iter().map(|attribute| {
+            let (own, after) = rest.split_at(attribute.values.len().min(rest.len()));
+            rest = after;
+            softmax(own)
+        });
+        Ok(Portrait { shares: shares.collect(), figure: Figure(numbers) })
+    }
+
+    fn forward(&self, input: Vec<f32>) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
+        let mut x = Tensor::from_vec(input, (1, 3, INPUT, INPUT), &self.device)?;
+        for Stage { down, block } in &self.stages {
+            x = down.forward(&x, 2)?.relu()?;
+            if let Some([first, second]) = block {
+                let inner = second.forward(&first.forward(&x, 1)?.relu()?, 1)?;
+                x = (x + inner)?.relu()?;
+            }
+        }
+        let x = self.features.forward(&x.flatten_from(1)?)?.relu()?;
+        let figure = self.figure.forward(&x)?;
+        let length = figure.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+        let figure = figure.broadcast_div(&(length + 1e-12)?)?;
+        Ok((self.attributes.forward(&x)?.flatten_all()?.to_vec1()?, figure.flatten_all()?.to_vec1()?))
+    }
+
+    /// What a prompt asks of a portrait that can be told from the picture; nothing of what it says else.
+    pub fn questions(&self, prompt: &str) -> Vec<Question> {
+        question::asked(prompt, &self.about.attributes, &self.about.questions)
+    }
+
+    /// What a portrait shows of what was asked.
+    pub fn answer(&self, portrait: &Portrait, question: &Question) -> Answer {
+        let values = self.about.attributes.get(question.attribute).map_or(&[][..], |found| &found.values);
+        let shares = portrait.shares.get(question.attribute).map_or(&[][..], Vec::as_slice);
+        let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(at, _)| at);
+        Answer {
+            seen: values.get(best).cloned().unwrap_or_default(),
+            obeyed: question.values.contains(&best),
+            share: question.values.iter().filter_map(|at| shares.get(*at)).sum(),
+        }
+    }
+}
+
+fn softmax(values: &[f32]) -> Vec<f32> {
+    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let parts: Vec<f32> = values.iter().map(|value| (value - most).exp()).collect();
+    let sum: f32 = parts.iter().sum();
+    parts.into_iter().map(|part| part / sum).collect()
+}
+
+#[cfg(test)]
+mod tests;
