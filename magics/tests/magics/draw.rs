@@ -4,6 +4,12 @@ use crate::session::{FakeEngine, Notebook};
 use spinbot::event::ArtifactRef;
 use spinbot::{EventBody, Fault, Input, Plan};
 
+/// What the two are worth.
+const SCORES: &[u8] = br#"{"pictures": [
+    {"identity": 0.9, "answers": [{"about": "behind", "asked": "red curtain", "seen": "red curtain", "obeyed": true}]},
+    {"identity": 0.7, "answers": [{"about": "behind", "asked": "red curtain", "seen": "forest", "obeyed": false}]}],
+    "identity": 0.8, "own": 0.95, "by": "figure", "adherence": 0.5, "diversity": 0.25}"#;
+
 type Events = Vec<Result<EventBody, Fault>>;
 
 fn left(step: &str, output: &str, artifact: ArtifactRef) -> Result<EventBody, Fault> {
@@ -25,6 +31,7 @@ fn two(engine: &FakeEngine) -> Events {
         Ok(EventBody::StepCached { step: "draw2".into() }),
         left("draw2", "picture", picture("two.png", b"the second")),
         left("arrange_pictures", "grid", grid.clone()),
+        left("score_pictures", "report", engine.artifact("scores.json", "application/json", SCORES)),
         Ok(EventBody::Done { result: grid, seconds: 1.0 }),
     ]
 }
@@ -55,6 +62,9 @@ fn the_grid_fills_in_and_the_pictures_are_left_as_a_variable() {
         "1 were already there",
         "stage",
         "&lt;b&gt;",
+        "0.80 by the figure (its own pictures 0.95): seed 7 0.90, seed 9 0.70",
+        "50%: red curtain 1 of 2 (forest is seen)",
+        "0.25",
     ] {
         assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
     }
@@ -69,7 +79,7 @@ fn the_grid_fills_in_and_the_pictures_are_left_as_a_variable() {
 
     let plan = submitted(&notebook);
     let seeds: Vec<u64> = plan.steps.iter().map(|step| step.seed).collect();
-    assert_eq!((plan.steps.len(), &seeds[..2]), (3, &[7, 9][..]));
+    assert_eq!((plan.steps.len(), &seeds[..2]), (4, &[7, 9][..]));
     assert_eq!(plan.steps[0].params["size"], serde_json::json!([64, 96]));
     assert_eq!(plan.steps[0].params["weights"], serde_json::json!([0.8]));
     let lora = notebook.folder.path().join("loras/nova.safetensors");
@@ -96,6 +106,7 @@ fn one(engine: &FakeEngine, size: usize) -> Events {
     vec![
         Ok(EventBody::Started),
         left("draw1", "picture", picture.clone()),
+        left("score_pictures", "report", engine.artifact("scores.json", "application/json", SCORES)),
         Ok(EventBody::Done { result: picture, seconds: 1.0 }),
     ]
 }

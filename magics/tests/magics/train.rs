@@ -14,7 +14,10 @@ const PICTURES: &str = r#"{"trigger": "nova", "notes": ["no face found in <b>.jp
         "held_out": true}]}"#;
 const REPORT: &str = r#"{"trigger": "nova", "steps": 4, "resumed_at": 2, "losses": [0.5, 0.25, 0.2, 0.1],
     "validation": [[0, 0.4], [4, 0.3]], "held_out": true, "seconds": 8.0, "pictures": 1, "parameters": 1234,
-    "memory_estimate": 500000000, "notes": []}"#;
+    "memory_estimate": 500000000, "notes": [], "looks": [
+    {"step": 0, "identity": 0.125, "without": 0.11, "adherence": null},
+    {"step": 4, "identity": 0.875, "without": 0.21, "adherence": 0.75}],
+    "identity_by": "figure", "own_identity": 0.96, "targets": "attention", "lr": 0.0015, "batch": 8}"#;
 
 /// The smallest file that is taken for a LoRA: one pair of adapters.
 fn lora() -> Vec<u8> {
@@ -56,6 +59,7 @@ fn trained(engine: &FakeEngine, grid: usize) -> Events {
         metric("loss", 2.0, 0.4),
         metric("loss", 3.0, f64::NAN),
         metric("validation", 0.0, 0.42),
+        metric("identity", 2.0, 0.61),
         Ok(progress),
         Ok(EventBody::Preview {
             step: "train_lora".into(),
@@ -67,6 +71,7 @@ fn trained(engine: &FakeEngine, grid: usize) -> Events {
         left("train_lora", "lora", lora.clone()),
         left("train_lora", "report", json("report.json", REPORT)),
         left("train_lora", "grid", png("grid.png", grid)),
+        left("train_lora", "identity", json("identity.json", "{}")),
         Ok(EventBody::Done { result: lora, seconds: 8.0 }),
     ]
 }
@@ -96,7 +101,7 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
     let html = live.data["text/html"].as_str().unwrap();
     contains(
         html,
-        &["image/svg+xml", "loss from 0.5000 to 0.4000", "data:image/png;base64,BwcH", "held out 0.4200"],
+        &["image/svg+xml", "loss from 0.5000 to 0.4000", "data:image/png;base64,BwcH", "held out 0.420, identity 0.610"],
     );
     contains(live.data["text/plain"].as_str().unwrap(), &["50%", "train_lora 2/4 steps", "4 s left"]);
 
@@ -108,6 +113,9 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
             "learned from",
             "rank 4, alpha 4, 1234 numbers",
             "gone on at step 2",
+            "<td style=\"text-align:left\">0.88</td><td style=\"text-align:left\">0.21</td>",
+            "told by the figure. The pictures it learned from come to 0.96.",
+            "1.5e-3, as suits the model",
             "torn.png: the picture is cut off",
             "no face found in &lt;b&gt;.jpg",
             "1 learned from, 1 kept back",
@@ -119,12 +127,14 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
     contains(
         notebook.text(),
         &[
-            "robo: say \"nova\"; 4 steps on 1 picture, loss on what was held out 0.400 to 0.300",
+            "robo: say \"nova\"; 4 steps on 1 picture, loss on what was held out 0.400 to 0.300, identity 0.12 to 0.88",
             "note: torn.png: the picture is cut off",
             "next: %draw \"nova on a stage, red curtain\" --lora robo",
         ],
     );
-    assert!(notebook.folder.path().join("loras/robo.safetensors").exists());
+    for file in ["loras/robo.safetensors", "loras/robo.identity.json"] {
+        assert!(notebook.folder.path().join(file).exists(), "{file}");
+    }
     let bound =
         notebook.seen.iter().find(|line| line.starts_with("bind robo: spinbot::TrainedLora")).unwrap();
     let json = bound.split_once("r#\"").unwrap().1.strip_suffix("\"#)?").unwrap();
