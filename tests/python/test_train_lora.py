@@ -10,7 +10,9 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -43,6 +45,22 @@ def train(kernel: Conversation, base: str, rest: str) -> Cell:
     return kernel.run(f"%train_lora {rest} --base {base} --rank 2 --batch 1 --prior 0", timeout=TRAINING)
 
 
+def until_it_learns(kernel: Conversation, running: str) -> list[dict]:
+    """What the kernel says until a loss is shown."""
+    seen = []
+    while not any("steps" in str(m["content"].get("data", "")) and "loss 0." in str(m["content"]) for m in seen):
+        seen.append(kernel.message(running, timeout=TRAINING))
+    return seen
+
+
+def wait_for_state(home: pathlib.Path) -> None:
+    """Until the training that runs has kept something."""
+    end = time.monotonic() + TRAINING
+    while not list(home.glob("kept/*/training.safetensors")):
+        assert time.monotonic() < end, "nothing is kept"
+        time.sleep(0.05)
+
+
 def newest(home: pathlib.Path) -> list[dict]:
     """The events of the job that was queued last."""
     return max(Engine(home).journals().values(), key=lambda events: events[0]["at"])
@@ -67,6 +85,9 @@ def test_six_pictures_become_a_lora_with_its_curve_and_grid(kernel: Conversation
     metadata = header.pop("__metadata__")
     assert metadata["ss_network_dim"] == "2" and metadata["modelspec.trigger_phrase"] == "nova"
     assert any("to_q.lora" in name for name in header), list(header)[:5]
+    identity = home / "loras" / "nova.identity.json"
+    assert len(json.loads(identity.read_text())["pictures"]) == 6 and identity.stat().st_mode & 0o777 == 0o600
+    assert "identity" not in " ".join(metadata), "a face's numbers are nobody else's"
     previews = [e for e in newest(home) if e["event"] == "preview" and e["name"] == "grid"]
     assert len(previews) >= 2, "it is looked at before, and while it learns"
     losses = [e for e in newest(home) if e["event"] == "metric" and e["name"] == "loss"]
@@ -119,9 +140,7 @@ def test_a_stopped_training_goes_on_where_it_was_stopped(kernel: Conversation, b
     line = f"%train_lora good/ --as late --base {base} --rank 2 --batch 1 --prior 0 --steps 400 --seed 5"
     line += " --preview-every 0"
     running = kernel.send(line)
-    seen = []
-    while not any("steps" in str(m["content"].get("data", "")) and "loss 0." in str(m["content"]) for m in seen):
-        seen.append(kernel.message(running, timeout=TRAINING))
+    seen = until_it_learns(kernel, running)
     kernel.interrupt()
     cell = kernel.finish(running, seen, timeout=60)
     assert not cell.ok
@@ -131,6 +150,52 @@ def test_a_stopped_training_goes_on_where_it_was_stopped(kernel: Conversation, b
     assert cell.ok, cell.shown
     assert float(kernel.value("late.report()?.resumed_at")) > 0
     assert float(kernel.value("late.losses()?.len()")) == 400
+
+
+@pytest.mark.parametrize("victim", ["worker", "engine"])
+def test_a_training_whose_process_is_killed_goes_on_from_what_was_kept(kernel: Conversation, base: str, home, victim: str):
+    line = f"%train_lora good/ --base {base} --rank 2 --batch 1 --prior 0 --steps 300 --seed 6"
+    line += " --preview-every 0 --save-every 10 --trigger nova"
+    running = kernel.send(f"{line} --as {victim}")
+    engine = Engine(home)
+    worker = engine.worker_at_work(TRAINING)
+    seen = until_it_learns(kernel, running)
+    wait_for_state(home)
+    os.kill(worker if victim == "worker" else engine.status()["pid"], signal.SIGKILL)
+    error = refused(kernel.finish(running, seen, timeout=60))
+    assert victim in error, error
+    assert not (home / "loras" / f"{victim}.safetensors").exists()
+    cell = kernel.run(f"{line} --as {victim}", timeout=2 * TRAINING)
+    assert cell.ok, cell.shown
+    resumed = float(kernel.value(f"{victim}.report()?.resumed_at"))
+    assert resumed > 0 and resumed % 10 == 0
+    # As one that was never killed, bit for bit.
+    if not (home / "loras" / "whole.safetensors").exists():
+        cell = kernel.run(f"{line} --as whole", timeout=2 * TRAINING)
+        assert cell.ok, cell.shown
+    assert kernel.value(f"{victim}.losses()? == whole.losses()?") == "true"
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_costs_what_is_kept_and_no_more(spinbot: str, base: str, tmp_path):
+    home = tmp_path / "home"
+    picture_material.lay_out(tmp_path)
+    line = f"%train_lora good/ --as full --base {base} --rank 2 --batch 1 --prior 0 --steps 4 --save-every 2"
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None, "source": line}
+    kernelspec = {"name": "spinbot", "display_name": "SpinBot", "language": "rust"}
+    notebook = {"cells": [cell], "metadata": {"kernelspec": kernelspec}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "full.ipynb").write_text(json.dumps(notebook))
+    script = 'mkdir -p "$1/kept" && mount -t tmpfs -o size=16k none "$1/kept" || exit 77; cd "$3" && "$2" run full.ipynb -o out.ipynb; '
+    script += 'code=$?; "$2" engine --stop; exit $code'
+    ran = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "-", home, spinbot, tmp_path],
+        env={**os.environ, "SPINBOT_HOME": str(home)}, capture_output=True, text=True, timeout=2 * TRAINING,
+    )
+    if ran.returncode == 77 or "unshare" in ran.stderr:
+        pytest.skip(f"this system lets nobody mount a small disk: {ran.stderr.strip()}")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (home / "loras" / "full.safetensors").exists()
+    shown = str(json.loads((tmp_path / "out.ipynb").read_text())["cells"][0]["outputs"])
+    assert "could not be kept, and training goes on" in shown and "No space left on device" in shown, shown
 
 
 def test_what_cannot_be_is_refused_before_anything_runs(kernel: Conversation, base: str, home):

@@ -1,6 +1,7 @@
 //! Which device computes: the name people type, and the opened device behind it.
 
 use crate::error::{ModelError, Result};
+use candle_core::{DType, Tensor};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -101,6 +102,20 @@ impl Device {
     /// Whether it is the CPU.
     pub fn is_cpu(&self) -> bool {
         self.0.is_cpu()
+    }
+
+    /// Whether it computes in bf16: NVIDIA's do from Ampere on.
+    pub fn has_bf16(&self) -> bool {
+        let probe = || {
+            let x = Tensor::ones((2, 2), DType::BF16, &self.0)?;
+            (x.matmul(&x)? + 1.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()
+        };
+        self.is_cpu() || probe().is_ok_and(|sum| sum == 12.0)
+    }
+
+    /// Which one it is, among all that are there.
+    pub fn place(&self) -> String {
+        format!("{:?}", self.0.location())
     }
 
     /// `cpu`, `cuda` or `metal`: what a content key holds where results differ between kinds of device.

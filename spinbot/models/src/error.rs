@@ -197,6 +197,12 @@ pub enum ModelError {
     /// A request to pocket-tts that cannot be met.
     #[error(transparent)]
     Pocket(#[from] crate::pocket::PocketError),
+    /// There was not enough memory on the device.
+    #[error("the device ran out of memory while {doing}")]
+    Memory {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// A tensor operation failed.
     #[error("{doing} failed in the tensor library: {source}")]
     Tensor {
@@ -265,6 +271,11 @@ impl ModelError {
                 "take another sampling method or number of steps: DDIM, Euler, Euler a, DPM++ 2M and LCM are there"
                     .into(),
             ),
+            ModelError::Memory { .. } => Some(
+                "make it smaller (--size, --resolution, --batch 1, --gradient-checkpointing), end what else uses the \
+                 device, or use `--device cpu`"
+                    .into(),
+            ),
             ModelError::Pocket(error) => error.help(),
             ModelError::Picture { .. } => Some("use an RGB picture of at least 16x16 pixels".into()),
             ModelError::Package { .. }
@@ -285,6 +296,45 @@ impl ModelError {
 
     /// For `map_err` on tensor operations.
     pub(crate) fn tensor(doing: &'static str) -> impl FnOnce(candle_core::Error) -> ModelError {
-        move |source| ModelError::Tensor { doing, source }
+        move |source| match out_of_memory(&source) {
+            true => ModelError::Memory { doing },
+            false => ModelError::Tensor { doing, source },
+        }
+    }
+
+    /// For `map_err` on the loading of a network's weights.
+    pub(crate) fn weights(model: &str) -> impl FnOnce(candle_core::Error) -> ModelError {
+        move |source| match out_of_memory(&source) {
+            true => ModelError::Memory { doing: "loading weights" },
+            false => ModelError::Weights { model: model.to_owned(), reason: source.to_string() },
+        }
+    }
+}
+
+/// Whether a device says that it has no memory left. candle has no error of its own for it; these are the words of CUDA's
+/// driver, cuBLAS and Metal.
+fn out_of_memory(error: &candle_core::Error) -> bool {
+    let text = error.to_string();
+    ["OUT_OF_MEMORY", "ALLOC_FAILED", "Failed to create metal resource: Buffer", "OutOfMemory"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_memory_is_told_apart_and_helped() {
+        let words = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        for error in [
+            ModelError::tensor("drawing")(candle_core::Error::Msg(words.into())),
+            ModelError::weights("unet")(candle_core::Error::Msg(words.into())),
+        ] {
+            assert!(matches!(error, ModelError::Memory { .. }), "{error}");
+            assert!(error.help().is_some_and(|help| help.contains("--device cpu")));
+        }
+        let other = ModelError::weights("unet")(candle_core::Error::Msg("cannot find tensor x".into()));
+        assert_eq!(other.to_string(), "weights of `unet`: cannot find tensor x");
     }
 }

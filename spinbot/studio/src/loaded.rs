@@ -96,8 +96,8 @@ pub(crate) struct Painter {
 /// out from.
 struct KeptPainter {
     sha256: String,
-    /// The device's class and the precision.
-    place: (&'static str, Precision),
+    /// The device and the precision.
+    place: (String, Precision),
     pipeline: Arc<Pipeline>,
     taught: Vec<String>,
     loras: Option<KeptLoras>,
@@ -109,6 +109,13 @@ struct KeptLoras {
     applied: Arc<AppliedLoras>,
 }
 
+static PAINTER: Mutex<Option<KeptPainter>> = Mutex::new(None);
+
+/// Gives the memory of the model that draws back, to one that learns.
+pub(crate) fn forget_painter() {
+    *PAINTER.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// The model of those files with these LoRAs, each counted by its weight, and with the words that they taught it. Of
 /// several models the last is kept, and of that the last mixture: each may have gigabytes, and one prompt after another
 /// is drawn with the same. What was taught other words is loaded anew.
@@ -117,9 +124,8 @@ pub(crate) fn painter(
     loras: &[(&StepInput, f64)],
     (device, precision): &(Device, Precision),
 ) -> Result<Painter, Fault> {
-    static KEPT: Mutex<Option<KeptPainter>> = Mutex::new(None);
-    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let here = (device.class(), *precision);
+    let mut slot = PAINTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = (device.place(), *precision);
     let wanted: Vec<(String, u64)> =
         loras.iter().map(|(file, weight)| (file.sha256.clone(), weight.to_bits())).collect();
     if let Some(KeptPainter { sha256, place, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) = &*slot

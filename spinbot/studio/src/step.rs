@@ -313,13 +313,27 @@ pub(crate) fn device(
 ) -> Result<(Device, pipeline::Precision), Fault> {
     let choice: DeviceChoice = name.parse().map_err(|error| model_fault(error).about("device"))?;
     let device = Device::open(choice).map_err(|error| model_fault(error).about("device"))?;
+    if choice.class() != device.class() {
+        let (named, found) = (choice.class(), device.class());
+        return Err(Fault::new(format!("there is a {named} device, and it cannot be opened"))
+            .help(format!("choose with --device: `{found}`, or `{named}` to be told why it cannot"))
+            .about("device"));
+    }
     let precision = match precision {
         Some(Precision::F32) => pipeline::Precision::F32,
         Some(Precision::Bf16) => pipeline::Precision::Bf16,
         Some(Precision::F16) => pipeline::Precision::F16,
-        None if family.is_some() && !device.is_cpu() => half,
+        None if family.is_some() && !device.is_cpu() => match half {
+            pipeline::Precision::Bf16 if !device.has_bf16() => pipeline::Precision::F16,
+            half => half,
+        },
         None => pipeline::Precision::F32,
     };
+    if precision == pipeline::Precision::Bf16 && !device.has_bf16() {
+        return Err(Fault::new("this device does not compute in bf16")
+            .help("use --precision f16 or f32")
+            .about("precision"));
+    }
     Ok((device, precision))
 }
 

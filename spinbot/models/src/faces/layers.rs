@@ -15,7 +15,7 @@ pub(crate) struct Weights<'a> {
 impl<'a> Weights<'a> {
     pub(crate) fn read(model: &'a str, file: &[u8], device: &'a candle_core::Device) -> Result<Self> {
         let tensors = candle_core::safetensors::load_buffer(file, &candle_core::Device::Cpu)
-            .map_err(|e| ModelError::Weights { model: model.to_owned(), reason: e.to_string() })?;
+            .map_err(ModelError::weights(model))?;
         Ok(Weights { model, tensors, device })
     }
 

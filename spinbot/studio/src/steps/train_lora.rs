@@ -15,7 +15,7 @@ use spinbot_media::plot::Curves;
 use spinbot_media::{RgbImage, picture};
 use spinbot_models::diffusion::checkpoint::{Checkpoint, Family};
 use spinbot_models::diffusion::lora_file::{LoraFormat, LoraMetadata};
-use spinbot_models::diffusion::pipeline::{self, DrawRequest, Pipeline, Subject};
+use spinbot_models::diffusion::pipeline::{self, DrawRequest, Pipeline, Rgb8, Subject};
 use spinbot_models::diffusion::train::{Schedule, TrainConfig, Trainer, targets};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -74,6 +74,7 @@ impl Run for TrainLora {
         let checkpoint = Checkpoint::open(&model.path, None).map_err(|e| model_fault(e).about("model"))?;
         let family = checkpoint.family();
         let (device, precision) = device(&self.device, self.precision, family, pipeline::Precision::Bf16)?;
+        loaded::forget_painter();
         let pipeline =
             Pipeline::open(&model.path, precision, &device).map_err(|e| model_fault(e).about("model"))?;
         let config = config(self, family, precision, &read.trigger, seed);
@@ -291,19 +292,31 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Draws the preview prompts. What fails is told and left out.
-    fn look(&mut self, report: &mut dyn Report) {
-        let step = self.done();
-        if !self.looks.has(step) && !self.looks.prompts().is_empty() {
-            let subjects = self.looks.prompts().iter();
-            let subjects = subjects.map(|prompt| Subject::new(prompt.clone(), PREVIEW_SEED)).collect();
-            let mut request = DrawRequest::new(subjects, self.size.0, self.size.1);
+    /// A picture of each preview prompt, one after the other: together they would take the memory of a batch of them.
+    fn drawn_prompts(&mut self, report: &dyn Report) -> Result<Option<Vec<Rgb8>>, Fault> {
+        let mut pictures = Vec::new();
+        for prompt in self.looks.prompts() {
+            let subject = Subject::new(prompt.clone(), PREVIEW_SEED);
+            let mut request = DrawRequest::new(vec![subject], self.size.0, self.size.1);
             (request.steps, request.guidance_scale) = (PREVIEW_STEPS, self.trainer.config().guidance);
             let drawn = self.trainer.draw(&request, &mut || match report.cancelled() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             });
-            let added = match drawn.map_err(model_fault) {
+            match drawn.map_err(model_fault)? {
+                Some(drawn) => pictures.extend(drawn),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(pictures))
+    }
+
+    /// Draws the preview prompts. What fails is told and left out.
+    fn look(&mut self, report: &mut dyn Report) {
+        let step = self.done();
+        if !self.looks.has(step) && !self.looks.prompts().is_empty() {
+            let drawn = self.drawn_prompts(report);
+            let added = match drawn {
                 Ok(Some(pictures)) => self.looks.add(step, pictures, self.kept.as_deref()),
                 Ok(None) => return,
                 Err(fault) => Err(fault),

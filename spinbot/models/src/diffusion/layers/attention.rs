@@ -10,7 +10,7 @@ pub struct Attend {
     pub heads: usize,
     /// Whether a token sees only itself and those before it.
     pub causal: bool,
-    /// Whether scores and their softmax are computed in f32 whatever the type of the values.
+    /// Whether scores are computed in f32 whatever the type of the values, as their softmax is.
     pub upcast: bool,
     /// Scores held at once, at most: above that, queries are taken in slices. Less memory, the same result.
     pub slice: usize,
@@ -52,8 +52,9 @@ impl Attend {
                 scores = scores
                     .broadcast_add(&mask(first, rows, m)?.to_device(q.device())?.to_dtype(scores.dtype())?)?;
             }
-            // candle's softmax_last_dim would drop the gradient.
-            slices.push(candle_nn::ops::softmax(&scores, D::Minus1)?.to_dtype(dtype)?.matmul(&v)?);
+            // candle's softmax_last_dim would drop the gradient; in f16 the square of the sum, on the way back, is none.
+            let weights = candle_nn::ops::softmax(&scores.to_dtype(DType::F32)?, D::Minus1)?;
+            slices.push(weights.to_dtype(dtype)?.matmul(&v)?);
         }
         let y = if slices.len() == 1 { slices.remove(0) } else { Tensor::cat(&slices, 2)? };
         y.transpose(1, 2)?.reshape((batch, n, channels))

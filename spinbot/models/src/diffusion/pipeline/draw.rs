@@ -133,6 +133,15 @@ impl Pipeline {
         }
         let pictures =
             self.vae.decode(&latents)?.clamp(-1.0, 1.0).map_err(ModelError::tensor("clipping pictures"))?;
+        let mean = (pictures.sqr().and_then(|squares| squares.mean_all()))
+            .and_then(|mean| mean.to_dtype(DType::F32)?.to_scalar::<f32>())
+            .map_err(ModelError::tensor("looking at pictures"))?;
+        if !mean.is_finite() {
+            return Err(ModelError::Drawing {
+                reason: "the pictures hold numbers that are none: the model overflows".into(),
+                advice: "draw with `--precision f32` or `--precision bf16`".into(),
+            });
+        }
         match &kept {
             Some(kept) => blend(&kept.pixels, &pictures, &kept.picture).map(Some),
             None => Ok(Some(pictures)),

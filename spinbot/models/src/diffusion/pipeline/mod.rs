@@ -134,7 +134,8 @@ impl Pipeline {
             return Err(ModelError::Weights { model: "LoRA".into(), reason });
         }
         for (encoder, vectors) in self.encoders.iter_mut().zip(&trigger.vectors) {
-            encoder.teach(&trigger.word, vectors)?;
+            let vectors = vectors.to_device(&self.device).map_err(ModelError::tensor("teaching a word"))?;
+            encoder.teach(&trigger.word, &vectors)?;
         }
         Ok(())
     }

@@ -42,7 +42,9 @@ impl LatentPreview {
     pub(super) fn solve(latents: &Tensor, pictures: &Tensor, factor: usize) -> candle_core::Result<Self> {
         let pixels = |x: &Tensor| {
             let channels = x.dim(1)?;
-            x.permute((0, 2, 3, 1))?.to_dtype(DType::F64)?.reshape(((), channels))?.to_vec2::<f64>()
+            // GPUs need not know f64.
+            let x = x.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?;
+            x.to_dtype(DType::F64)?.reshape(((), channels))?.to_vec2::<f64>()
         };
         let (inputs, colours) = (pixels(latents)?, pixels(&pictures.avg_pool2d(factor)?)?);
         let channels = latents.dim(1)?;

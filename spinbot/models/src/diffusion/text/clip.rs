@@ -100,7 +100,7 @@ impl ClipText {
             }
         };
         Self::build(config.clone(), &Weights::new(component, vb, set))
-            .map_err(|e| ModelError::Weights { model: component.to_owned(), reason: e.to_string() })
+            .map_err(ModelError::weights(component))
     }
 
     fn build(config: ClipTextConfig, weights: &Weights) -> candle_core::Result<Self> {

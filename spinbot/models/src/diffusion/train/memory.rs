@@ -5,7 +5,8 @@ use crate::diffusion::pipeline::Pipeline;
 use crate::diffusion::unet::UNetConfig;
 use candle_core::DType;
 
-/// Bytes that training takes at most.
+/// Bytes that training takes, by what the UNet's passes keep: without the autoencoder, the driver's own (about half a
+/// gigabyte), convolutions' workspace and previews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryEstimate {
     /// The networks.

@@ -204,28 +204,19 @@ impl Trainer {
     /// [`ModelError::Tensor`] when the device fails.
     pub fn learn(&mut self, batches: &[Batch]) -> Result<f32> {
         let started = Instant::now();
-        let (step, count) = (self.steps_done(), batches.len().max(1));
-        let (mut sum, mut total): (Option<GradStore>, f32) = (None, 0.0);
-        for (n, batch) in batches.iter().enumerate() {
-            if self.config.dropout > 0.0 {
-                let place = (step * count + n) as u64;
-                let seed = random(self.config.seed, Purpose::Dropout, place).random();
-                self.variables.set_dropout(self.config.dropout, seed);
-            }
-            let (value, gradients) = self.gradients(batch, 1.0 / count as f64)?;
-            total += value;
-            match &mut sum {
-                Some(sum) => {
-                    self.variables.add(sum, &gradients).map_err(ModelError::tensor("adding gradients"))?
-                }
-                None => sum = Some(gradients),
-            }
-        }
-        let value = total / count as f32;
-        let Some(mut gradients) = sum else { return Ok(value) };
+        let step = self.steps_done();
         let doing = "looking at gradients";
-        let norm =
-            self.variables.norm(&gradients).map_err(ModelError::tensor(doing))? / self.config.loss_scale;
+        // Where half precision overflows, the same batches once more with a smaller scale: no state, so that a training
+        // that goes on ends as one that was never stopped.
+        let mut scale = self.config.loss_scale;
+        let (value, mut gradients, norm) = loop {
+            let (value, gradients) = self.accumulated(batches, scale)?;
+            let norm = self.variables.norm(&gradients).map_err(ModelError::tensor(doing))? / scale;
+            if norm.is_finite() || !value.is_finite() || scale <= 1.0 {
+                break (value, gradients, norm);
+            }
+            scale = (scale / 8.0).max(1.0);
+        };
         if !value.is_finite() || !norm.is_finite() {
             let what = if value.is_finite() { "a gradient" } else { "the loss" };
             return Err(ModelError::Training {
@@ -235,7 +226,7 @@ impl Trainer {
             });
         }
         let clip = self.config.clip_norm.map_or(1.0, |most| (most / (norm + 1e-6)).min(1.0));
-        let factor = clip / self.config.loss_scale;
+        let factor = clip / scale;
         if factor != 1.0 {
             self.variables.scale(&mut gradients, factor).map_err(ModelError::tensor(doing))?;
         }
@@ -245,8 +236,26 @@ impl Trainer {
         Ok(value)
     }
 
-    /// A batch's loss, and its gradients times `share` and the loss scale.
-    fn gradients(&self, batch: &Batch, share: f64) -> Result<(f32, GradStore)> {
+    /// The mean loss of some batches, and the mean of their gradients times `scale`.
+    fn accumulated(&mut self, batches: &[Batch], scale: f64) -> Result<(f32, GradStore)> {
+        let (step, count) = (self.steps_done(), batches.len().max(1));
+        let (mut sum, mut total) = (GradStore::default(), 0.0);
+        for (n, batch) in batches.iter().enumerate() {
+            if self.config.dropout > 0.0 {
+                let place = (step * count + n) as u64;
+                let seed = random(self.config.seed, Purpose::Dropout, place).random();
+                self.variables.set_dropout(self.config.dropout, seed);
+            }
+            let (value, gradients) = self.gradients(batch, scale / count as f64)?;
+            total += value;
+            // Not the store itself: it holds what belongs to frozen weights too, and the graph.
+            self.variables.add(&mut sum, &gradients).map_err(ModelError::tensor("adding gradients"))?;
+        }
+        Ok((total / count as f32, sum))
+    }
+
+    /// A batch's loss, and its gradients times `scale`.
+    fn gradients(&self, batch: &Batch, scale: f64) -> Result<(f32, GradStore)> {
         let Batch { latents, noise, timesteps, text } = batch;
         let weights = loss::weights(&self.config, &self.noise, timesteps)?;
         let noisy = self.noise.add_noise(latents, noise, timesteps)?;
@@ -254,7 +263,6 @@ impl Trainer {
         let conditioning = self.condition(text, latents, &self.variables.adapters)?;
         let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
         let (unet, adapters) = (self.pipeline.unet(), &self.variables.adapters.unet);
-        let scale = share * self.config.loss_scale;
         let doing = "computing gradients";
         let scalar = |loss: &Tensor| loss.to_scalar::<f32>().map_err(ModelError::tensor(doing));
         if !self.config.gradient_checkpointing {

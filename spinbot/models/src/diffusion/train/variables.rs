@@ -71,7 +71,8 @@ impl Variables {
         let groups = groups.into_iter().map(group).collect::<Result<Vec<_>>>()?;
         let mut variables = Variables { adapters, sites, triggers, groups, averages: None };
         if config.ema.is_some() {
-            let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.copy()?));
+            // A copy of the variable itself would keep the graph of all that follows.
+            let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().detach().force_contiguous()?));
             let copies = variables.all().map(copy).collect::<candle_core::Result<HashMap<_, _>>>();
             variables.averages = Some(copies.map_err(ModelError::tensor("copying weights"))?);
         }

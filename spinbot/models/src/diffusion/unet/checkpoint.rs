@@ -47,7 +47,11 @@ impl UNet2DCondition {
         loss: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
     ) -> candle_core::Result<Checkpointed> {
         let quiet = adapters.quiet();
-        let conditioning = Conditioning { hidden: conditioning.hidden.detach(), ..conditioning.clone() };
+        let mut conditioning = Conditioning { hidden: conditioning.hidden.detach(), ..conditioning.clone() };
+        if let Some(added) = &mut conditioning.added {
+            // Else each segment's graph would stay through the text encoder's.
+            added.text_embeds = added.text_embeds.detach();
+        }
         let (mut state, given) = self.enter(latents, timesteps, &conditioning, &quiet)?;
         let mut kept = Vec::with_capacity(self.segments.len());
         for segment in &self.segments {
@@ -99,7 +103,6 @@ impl UNet2DCondition {
             grad = (grad + left)?;
         }
         // Only adapters before the first segment are left.
-        let mut conditioning = conditioning;
         let pooled = conditioning.added.as_ref().map(|added| Var::from_tensor(&added.text_embeds.detach()));
         let pooled = pooled.transpose()?;
         if let (Some(added), Some(pooled)) = (&mut conditioning.added, &pooled) {
@@ -126,7 +129,7 @@ fn collect(sum: &mut GradStore, part: &GradStore, adapters: &Adapters) -> candle
         if let Some(grad) = part.get(variable) {
             let total = match sum.get(variable) {
                 Some(sum) => (sum + grad)?,
-                None => grad.clone(),
+                None => grad.detach(),
             };
             sum.insert(variable, total);
         }

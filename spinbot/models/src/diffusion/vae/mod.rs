@@ -64,7 +64,7 @@ impl AutoencoderKl {
     /// [`ModelError::Weights`] when a tensor is missing or has another shape.
     pub fn load(config: &AutoencoderKlConfig, vb: VarBuilder, set: OpSet) -> Result<Self> {
         Self::build(config.clone(), &Weights::new("vae", vb, set))
-            .map_err(|e| ModelError::Weights { model: "vae".into(), reason: e.to_string() })
+            .map_err(ModelError::weights("vae"))
     }
 
     fn build(config: AutoencoderKlConfig, weights: &Weights) -> candle_core::Result<Self> {
