@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command line program speaks.
 
 mod bench;
+mod check_cuda;
 mod pretrain;
 mod sandbox;
 mod setup;
@@ -19,6 +20,7 @@ const USAGE: &str = "\
 usage: cargo xtask test [--no-build] [STAGE]...   build, set up and test; without a STAGE, all of them
        cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render, tts, diffusion, voice
        cargo xtask pretrain [--install] [FOLDER]  train the embedded image model, or go on with it
+       cargo xtask check-cuda                     fetch a CUDA toolkit and check that all compiles with it
        cargo xtask setup                          only build and set up
 
 stages, in this order:";
@@ -41,6 +43,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         Some((&"test", rest)) => stages::test(rest),
         Some((&"bench", rest)) => bench::bench(rest),
         Some((&"pretrain", rest)) => pretrain::pretrain(rest),
+        Some((&"check-cuda", rest)) => check_cuda::check_cuda(rest),
         Some((&"setup", [])) => setup::everything().map(|_| true),
         Some((&("help" | "--help" | "-h"), _)) => {
             println!("{}", usage());

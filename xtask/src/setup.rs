@@ -101,6 +101,11 @@ pub(crate) fn recipe_python(places: &Places, requirements: &str) -> Result<()> {
     environment(places, requirements, "PyTorch, diffusers and more; some 2 GB", &[])
 }
 
+/// The virtual environment that holds a CUDA toolkit.
+pub(crate) fn cuda_toolkit(places: &Places) -> Result<()> {
+    environment(places, "tests/requirements-cuda.txt", "nvcc, CUDA's headers and libraries; 1.1 GB", &[])
+}
+
 /// Makes a virtual environment, or leaves the one there alone when its requirements have not changed.
 fn environment(places: &Places, requirements: &str, what: &str, options: &[&str]) -> Result<()> {
     let file = places.root.join(requirements);
