@@ -10,6 +10,8 @@ use std::process::Command;
 /// Where the recipe lies, and where the model is built in from.
 const RECIPE: &str = "spinbot/models/recipes/tiny";
 const WEIGHTS: &str = "spinbot/models/weights/portraits";
+/// The reader of portraits, which scores what the model draws.
+const READER: &str = "portrait-reader.safetensors";
 /// What a run ends with that was stopped and can go on.
 const STOPPED: i32 = 143;
 
@@ -38,7 +40,13 @@ pub(crate) fn pretrain(options: &[&str]) -> Result<bool> {
     if install {
         let weights = places.root.join(WEIGHTS);
         copy(&folder.join("model"), &weights)?;
-        setup::say(&format!("the model is in {}; its hash in the client must follow", weights.display()));
+        let (made, built_in) = (folder.join(READER), weights.with_file_name(READER));
+        std::fs::copy(&made, &built_in).with_context(|| built_in.display().to_string())?;
+        setup::say(&format!(
+            "the model is in {}, the reader in {}; their hashes in the manifest and the client must follow",
+            weights.display(),
+            built_in.display()
+        ));
     }
     Ok(true)
 }

@@ -26,4 +26,6 @@ step node "$here/draw/generate.mjs" "$work/portraits" --shards "${SHARDS:-20}"
 [ -f "$work/vae_f16/config.json" ] || step "$python" "$here/train/export.py" vae "$work/vae" "$work/portraits" "$work/vae_f16"
 step "$python" "$here/train/train_unet.py" "$work/portraits" "$work/vae_f16" "$work/unet" --threads "$threads"
 step "$python" "$here/train/export.py" model "$work/vae_f16" "$work/unet" "$work/model"
-echo "the model is in $work/model"
+step node "$here/draw/generate.mjs" "$work/takes" --shards "${READER_SHARDS:-16}" --heldout 1024 --takes 4
+[ -f "$work/portrait-reader.safetensors" ] || step "$python" "$here/train/train_reader.py" "$work/takes" "$work/reader" "$work/portrait-reader.safetensors" --threads "$threads"
+echo "the model is in $work/model, the reader of portraits in $work/portrait-reader.safetensors"
