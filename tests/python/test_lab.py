@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from executed import NOTEBOOKS, TOUR, VOICE, executed
+from executed import LORA, NOTEBOOKS, TOUR, VOICE, executed
 from lab import Lab
 from play_check import outputs
 
@@ -34,6 +34,19 @@ def test_an_executed_tutorial_shows_and_plays(lab: Lab, notebook: pathlib.Path, 
         assert sum(media["tag"] == tag for media in found) == expected, found
     assert any(media["tag"] == "video" for media in found)
     assert all(media["ok"] for media in found), found
+
+
+@pytest.mark.parametrize("trusted", [False, True], ids=["untrusted", "trusted"])
+def test_the_lora_tutorial_shows_its_pictures(lab: Lab, trusted: bool):
+    out = executed(LORA, "steps=4")
+    lab.open(out, trusted, BESIDE)
+    found = lab.media()
+    html = "".join(bundle.get("text/html", "") for bundle in outputs(out))
+    shown = len(re.findall(r"<img\b", html))
+    # Before and after, its curve, what was learned from, four pictures as one, three with other weights.
+    assert shown >= 7 and sum(media["tag"] == "img" for media in found) >= shown, found
+    assert all(media["ok"] for media in found), found
+    assert "identity" in html and "prompt obeyed" in html
 
 
 def test_the_tour_runs_live_and_its_video_plays(lab: Lab):
