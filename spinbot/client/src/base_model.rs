@@ -12,7 +12,7 @@ use std::path::Path;
 /// The model that draws when none is named: it is built in.
 pub const DEFAULT_BASE: &str = "portraits";
 /// The hash of its folder, as `spinbot-models` lists it.
-const DEFAULT_SHA256: &str = "98565fb1b2851b9c213121c3c59acaea115f6e812c160f9f19c472596ebad195";
+const DEFAULT_SHA256: &str = "3b0cab864ba15a820ef3357798040802a3bffbf2477ad8b10449b160dee807a0";
 
 /// A model that draws and learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
