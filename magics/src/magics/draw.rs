@@ -248,8 +248,9 @@ fn scored(drawn: &Drawn) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(line) = scores.identity_line() {
         let seeds = drawn.pictures().iter().zip(&scores.pictures);
-        let each: Vec<String> =
-            seeds.filter_map(|(picture, of)| Some(format!("seed {} {:.2}", picture.seed(), of.identity?))).collect();
+        let each: Vec<String> = seeds
+            .filter_map(|(picture, of)| Some(format!("seed {} {:.2}", picture.seed(), of.identity?)))
+            .collect();
         let each = if each.len() > 1 { format!(": {}", each.join(", ")) } else { String::new() };
         facts.push(("identity", line + &each));
     }

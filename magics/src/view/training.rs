@@ -36,7 +36,8 @@ pub(crate) fn training_card(view: &JobView, shown: &mut Option<Shown>) -> Bundle
     });
     let latest = |points: &Points| points.last().map(|(_, value)| *value);
     let caption = follow::caption(view);
-    let values = [("loss", latest(loss)), ("held out", latest(validation)), ("identity", latest(curve("identity")))];
+    let values =
+        [("loss", latest(loss)), ("held out", latest(validation)), ("identity", latest(curve("identity")))];
     let values: Vec<String> =
         values.iter().filter_map(|(name, value)| Some(format!("{name} {:.3}", (*value)?))).collect();
     let caption = match values.is_empty() {
@@ -180,9 +181,10 @@ impl Trained<'_> {
             })
             .collect();
         let by = self.report.identity_by.map_or(String::new(), |by| format!(", told by {}", by.name()));
-        let own = self.report.own_identity.map_or(String::new(), |own| {
-            format!(" The pictures it learned from come to {own:.2}.")
-        });
+        let own = self
+            .report
+            .own_identity
+            .map_or(String::new(), |own| format!(" The pictures it learned from come to {own:.2}."));
         let names = ["step", "identity", "without the trigger word", "prompt obeyed"];
         format!(
             "<div style=\"{QUIET}\">{table}identity is 1 for the same figure{by}.{own}</div>",
@@ -202,7 +204,8 @@ impl Trained<'_> {
 
     fn all_facts(&self) -> Vec<Vec<String>> {
         let (settings, report) = (self.settings, self.report);
-        let chosen = |value: String, given: bool| if given { value } else { format!("{value}, as suits the model") };
+        let chosen =
+            |value: String, given: bool| if given { value } else { format!("{value}, as suits the model") };
         let targets = match report.targets {
             LoraTargets::Attention => "attention",
             LoraTargets::AttentionMlp => "attention and MLPs",

@@ -101,7 +101,12 @@ fn a_training_is_watched_kept_and_shown_with_what_to_type_next() {
     let html = live.data["text/html"].as_str().unwrap();
     contains(
         html,
-        &["image/svg+xml", "loss from 0.5000 to 0.4000", "data:image/png;base64,BwcH", "held out 0.420, identity 0.610"],
+        &[
+            "image/svg+xml",
+            "loss from 0.5000 to 0.4000",
+            "data:image/png;base64,BwcH",
+            "held out 0.420, identity 0.610",
+        ],
     );
     contains(live.data["text/plain"].as_str().unwrap(), &["50%", "train_lora 2/4 steps", "4 s left"]);
 

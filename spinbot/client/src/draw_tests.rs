@@ -56,7 +56,10 @@ fn each_seed_is_a_step_of_its_own_and_several_are_arranged() {
     let plan = several.plan().unwrap();
     plan.check().unwrap();
     let ids: Vec<(&str, u64)> = plan.steps.iter().map(|step| (step.id.as_str(), step.seed)).collect();
-    assert_eq!(ids, [("draw1", 7), ("draw2", 8), ("draw3", 9), ("arrange_pictures", 0), ("score_pictures", 0)]);
+    assert_eq!(
+        ids,
+        [("draw1", 7), ("draw2", 8), ("draw3", 9), ("arrange_pictures", 0), ("score_pictures", 0)]
+    );
     let draw1 = &plan.steps[0];
     assert_eq!(draw1.inputs["lora2"], Input::File(folder.join("loras/ink.safetensors")));
     assert_eq!(draw1.inputs["mask"], Input::File("hat.png".into()));
@@ -129,7 +132,11 @@ fn what_was_drawn_is_shown_and_saved() {
         ("draw1", "picture", &b"\x89PNG four"[..]),
         ("draw2", "picture", b"\x89PNG two"),
         ("arrange_pictures", "grid", b"\xFF\xD8\xFF grid"),
-        ("score_pictures", "report", br#"{"pictures":[],"identity":0.5,"own":null,"by":null,"adherence":null,"diversity":0.25}"#),
+        (
+            "score_pictures",
+            "report",
+            br#"{"pictures":[],"identity":0.5,"own":null,"by":null,"adherence":null,"diversity":0.25}"#,
+        ),
     ] {
         let path = folder.join(step);
         std::fs::write(&path, content).unwrap();

@@ -160,4 +160,3 @@ impl Show for Drawn {
 fn count(pictures: usize) -> String {
     if pictures == 1 { "1 picture".into() } else { format!("{pictures} pictures") }
 }
-

@@ -95,8 +95,14 @@ pub struct Answered {
 
 impl Scores {
     /// The mean of the pictures' scores, and what they have together.
-    pub fn of(pictures: Vec<PictureScores>, by: Option<IdentityBy>, own: Option<f64>, diversity: Option<f64>) -> Self {
-        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    pub fn of(
+        pictures: Vec<PictureScores>,
+        by: Option<IdentityBy>,
+        own: Option<f64>,
+        diversity: Option<f64>,
+    ) -> Self {
+        let mean =
+            |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         Scores {
             identity: mean(pictures.iter().filter_map(|picture| picture.identity).collect()),
             adherence: mean(pictures.iter().filter_map(PictureScores::adherence).collect()),
@@ -152,7 +158,10 @@ mod tests {
         };
         PictureScores {
             identity,
-            answers: vec![answer("behind", "red curtain", obeyed[0]), answer("glasses", "glasses", obeyed[1])],
+            answers: vec![
+                answer("behind", "red curtain", obeyed[0]),
+                answer("glasses", "glasses", obeyed[1]),
+            ],
         }
     }
 

@@ -6,7 +6,8 @@
 mod pictures;
 
 pub use pictures::{
-    AUTO, ArrangePictures, ConvertLora, Draw, LoraTargets, LrSchedule, Precision, ReadPictures, ScorePictures, TrainLora,
+    AUTO, ArrangePictures, ConvertLora, Draw, LoraTargets, LrSchedule, Precision, ReadPictures,
+    ScorePictures, TrainLora,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;

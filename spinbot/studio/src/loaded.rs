@@ -128,7 +128,8 @@ pub(crate) fn painter(
     let here = (device.place(), *precision);
     let wanted: Vec<(String, u64)> =
         loras.iter().map(|(file, weight)| (file.sha256.clone(), weight.to_bits())).collect();
-    if let Some(KeptPainter { sha256, place, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) = &*slot
+    if let Some(KeptPainter { sha256, place, pipeline, loras: Some(KeptLoras { mixture, applied }), .. }) =
+        &*slot
         && *sha256 == model.sha256
         && *place == here
         && *mixture == wanted
@@ -160,7 +161,13 @@ pub(crate) fn painter(
         None => {
             let pipeline = Pipeline::open(&model.path, *precision, device);
             let pipeline = Arc::new(pipeline.map_err(|error| model_fault(error).about("model"))?);
-            KeptPainter { sha256: model.sha256.clone(), place: here, pipeline, taught: Vec::new(), loras: None }
+            KeptPainter {
+                sha256: model.sha256.clone(),
+                place: here,
+                pipeline,
+                taught: Vec::new(),
+                loras: None,
+            }
         }
     };
     kept.loras = None;

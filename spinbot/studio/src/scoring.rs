@@ -13,7 +13,8 @@ use spinbot_models::portrait_reader::{Figure, Portrait, PortraitReader};
 use spinbot_models::{Device, ModelError};
 
 /// Ids of the models that tell.
-pub(crate) const MODELS: &[&str] = &["portrait-reader", "face-detector", "face-landmarks", "face-recognition"];
+pub(crate) const MODELS: &[&str] =
+    &["portrait-reader", "face-detector", "face-landmarks", "face-recognition"];
 /// Score from which a box counts as a face.
 const FACE: f32 = 0.5;
 /// A difference of neighbouring pixels up to this, of 255, is none: what files in JPEG leave of an even area.
@@ -58,8 +59,10 @@ impl Judge {
             for (name, picture, held_out) in &pictures {
                 faces.extend(self.face(picture)?.map(|face| numbers(name, *held_out, &face.0)));
             }
-            let apart = |a: &IdentityPicture, b: &IdentityPicture| print(&a.numbers).distance(&print(&b.numbers));
-            let pairs = faces.iter().enumerate().flat_map(|(n, a)| faces[..n].iter().map(move |b| apart(a, b)));
+            let apart =
+                |a: &IdentityPicture, b: &IdentityPicture| print(&a.numbers).distance(&print(&b.numbers));
+            let pairs =
+                faces.iter().enumerate().flat_map(|(n, a)| faces[..n].iter().map(move |b| apart(a, b)));
             let (count, sum) = pairs.fold((0, 0.0), |(count, sum), apart| (count + 1, sum + apart));
             let one_person = count == 0 || sum / count as f32 <= SAME_PERSON;
             if 2 * faces.len() >= pictures.len() && one_person {
@@ -130,9 +133,9 @@ impl Judge {
         Ok(match identity.by {
             IdentityBy::Figure => likeness(IdentityBy::Figure, &figure.0, &measured_on(identity)),
             // Without a face there is nobody.
-            IdentityBy::Face => self.face(picture)?.map_or(Some(0.0), |face| {
-                likeness(IdentityBy::Face, &face.0, &measured_on(identity))
-            }),
+            IdentityBy::Face => self
+                .face(picture)?
+                .map_or(Some(0.0), |face| likeness(IdentityBy::Face, &face.0, &measured_on(identity))),
         })
     }
 }
@@ -149,7 +152,8 @@ pub(crate) fn own(identity: &Identity) -> Option<f64> {
     let learned = identity.pictures.iter().filter(|picture| !picture.held_out);
     let scores: Vec<f64> = learned
         .filter_map(|picture| {
-            let others: Vec<_> = against.iter().copied().filter(|other| !std::ptr::eq(*other, picture)).collect();
+            let others: Vec<_> =
+                against.iter().copied().filter(|other| !std::ptr::eq(*other, picture)).collect();
             likeness(identity.by, &picture.numbers, &others)
         })
         .collect();

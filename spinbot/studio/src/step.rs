@@ -1,12 +1,12 @@
 //! What every step has in common, and the one list of them.
 
 use serde_json::Value;
+use spinbot::steps::Precision;
 use spinbot::steps::{
     Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
-    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, ScorePictures,
-    Speak, StepParams, TrainLora,
+    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, ScorePictures, Speak,
+    StepParams, TrainLora,
 };
-use spinbot::steps::Precision;
 use spinbot::{Fault, plan::Step};
 use spinbot_models::diffusion::checkpoint::Family;
 use spinbot_models::diffusion::pipeline;

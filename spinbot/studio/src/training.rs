@@ -62,7 +62,8 @@ pub(crate) fn look_scores(
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for (prompt, image) in prompts.iter().zip(images) {
         let scores = judge.score(std::slice::from_ref(image), prompt, Some(identity))?;
-        let has_it = prompt.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(trigger));
+        let has_it =
+            prompt.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(trigger));
         if has_it { &mut with } else { &mut without }.extend(scores.pictures);
     }
     let (with, without) = (Scores::of(with, None, None, None), Scores::of(without, None, None, None));

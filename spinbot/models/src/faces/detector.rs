@@ -1,10 +1,10 @@
 //! The tiny face detector: a small YOLO-v2 with separable convolutions and five box shapes a cell.
 
 use super::layers::{Conv, Separable, Weights};
-use crate::picture::Picture;
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};
+use crate::picture::Picture;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 

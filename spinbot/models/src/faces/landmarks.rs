@@ -2,10 +2,10 @@
 
 use super::detector::FaceBox;
 use super::layers::{Conv, Separable, Weights, pad_same};
-use crate::picture::{Crop, Picture, Square, View};
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};
+use crate::picture::{Crop, Picture, Square, View};
 use candle_core::Tensor;
 
 const ID: &str = "face-landmarks";

@@ -3,10 +3,10 @@
 
 use super::landmarks::Points;
 use super::layers::Weights;
-use crate::picture::{Crop, Picture};
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};
+use crate::picture::{Crop, Picture};
 use candle_core::{D, Tensor};
 
 const ID: &str = "face-recognition";

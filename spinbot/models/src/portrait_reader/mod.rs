@@ -12,7 +12,7 @@ use crate::picture::Picture;
 use crate::tensor_file::TensorFile;
 use candle_core::{D, DType, Tensor};
 pub use question::{Answer, Question};
-use question::{Attribute, Asked};
+use question::{Asked, Attribute};
 use serde::Deserialize;
 
 const ID: &str = "portrait-reader";
@@ -133,7 +133,8 @@ impl PortraitReader {
     pub fn load(device: &Device) -> Result<Self> {
         let refuse = |reason: String| ModelError::Weights { model: ID.into(), reason };
         let file = TensorFile::from_bytes(ID, embedded::bytes(ID).unwrap_or_default())?;
-        let about = file.metadata().get(ABOUT).ok_or_else(|| refuse("it does not say what it answers".into()))?;
+        let about =
+            file.metadata().get(ABOUT).ok_or_else(|| refuse("it does not say what it answers".into()))?;
         let about: About = serde_json::from_str(about).map_err(|e| refuse(e.to_string()))?;
         let answers = about.attributes.iter().map(|attribute| attribute.values.len()).sum();
         let source = Source { file, device: device.0.clone() };

@@ -46,7 +46,9 @@ pub(super) fn asked(prompt: &str, attributes: &[Attribute], questions: &[Asked])
     let clauses = clauses(prompt);
     let mut found: Vec<(usize, usize, Question)> = Vec::new();
     for question in questions {
-        let Some(attribute) = attributes.iter().position(|known| known.name == question.attribute) else { continue };
+        let Some(attribute) = attributes.iter().position(|known| known.name == question.attribute) else {
+            continue;
+        };
         let Some((words, place, matched)) = best(&clauses, &question.phrases) else { continue };
         let values = &attributes[attribute].values;
         let new = Question {

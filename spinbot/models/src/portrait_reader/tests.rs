@@ -31,7 +31,10 @@ fn a_prompt_asks_for_what_it_names_and_no_more() {
             let names: Vec<&str> = found.values.iter().map(|at| names[*at].as_str()).collect();
             assert_eq!((found.words.as_str(), names.join(",").as_str()), (*words, *values), "`{prompt}`");
         }
-        assert!(expected.len() <= questions.len() && (!expected.is_empty() || questions.is_empty()), "{questions:?}");
+        assert!(
+            expected.len() <= questions.len() && (!expected.is_empty() || questions.is_empty()),
+            "{questions:?}"
+        );
     }
 }
 

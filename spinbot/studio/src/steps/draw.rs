@@ -3,8 +3,8 @@
 use crate::drawing::{self, Lora, Made};
 use crate::loaded;
 use crate::step::{
-    Inputs, Report, Run, StepError, StepInput, StepOutput, check_device, device, in_range, input, media_fault,
-    model_fault, numbered,
+    Inputs, Report, Run, StepError, StepInput, StepOutput, check_device, device, in_range, input,
+    media_fault, model_fault, numbered,
 };
 use spinbot::draw::{LORA_WEIGHTS, MOST_LORAS, Sampler};
 use spinbot::{Fault, steps::Draw};
@@ -63,7 +63,8 @@ impl Run for Draw {
         let loras: Vec<(&StepInput, f64)> =
             files.iter().zip(&self.weights).map(|((_, file), weight)| (*file, *weight)).collect();
         let begun = Instant::now();
-        let checkpoint = Checkpoint::open(&model.path, None).map_err(|error| model_fault(error).about("model"))?;
+        let checkpoint =
+            Checkpoint::open(&model.path, None).map_err(|error| model_fault(error).about("model"))?;
         let place = device(&self.device, self.precision, checkpoint.family(), Precision::F16)?;
         let painter = loaded::painter(model, &loras, &place)?;
         let pipeline = &painter.pipeline;

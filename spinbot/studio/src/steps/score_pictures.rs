@@ -23,7 +23,8 @@ impl Run for ScorePictures {
         let identity: Option<Identity> = match inputs.get("identity") {
             None => None,
             Some(file) => {
-                let fault = |why: String| Fault::new(format!("{}: does not say whose it is: {why}", file.label));
+                let fault =
+                    |why: String| Fault::new(format!("{}: does not say whose it is: {why}", file.label));
                 let text = std::fs::read(&file.path).map_err(|e| fault(e.to_string()))?;
                 Some(serde_json::from_slice(&text).map_err(|e| fault(e.to_string()).about("identity"))?)
             }

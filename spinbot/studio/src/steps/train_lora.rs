@@ -1,15 +1,16 @@
 //! `train_lora`: adapters that know what some pictures show.
 
-use crate::step::{
-    Inputs, Report, Run, StepError, StepOutput, check_device, device, in_range, input, media_fault, model_fault,
-};
-use crate::scoring::{self, Judge};
-use crate::training::{Looks, examples, identity, look_scores};
 use crate::loaded;
+use crate::scoring::{self, Judge};
+use crate::step::{
+    Inputs, Report, Run, StepError, StepOutput, check_device, device, in_range, input, media_fault,
+    model_fault,
+};
+use crate::training::{Looks, examples, identity, look_scores};
 use spinbot::Fault;
 use spinbot::pictures::PicturesRead;
-use spinbot::steps::{LoraTargets, LrSchedule, TrainLora};
 use spinbot::scores::Identity;
+use spinbot::steps::{LoraTargets, LrSchedule, TrainLora};
 use spinbot::training::{LookScores, TrainReport};
 use spinbot_media::plot::Curves;
 use spinbot_media::{RgbImage, picture};
@@ -342,12 +343,15 @@ impl Training<'_> {
             match look_scores(self.judge, (step, images), prompts, &self.identity) {
                 Ok(scores) => {
                     let LookScores { identity, without, adherence, .. } = place.insert(scores);
-                    let named = [("identity", *identity), ("identity_without", *without), ("adherence", *adherence)];
+                    let named =
+                        [("identity", *identity), ("identity_without", *without), ("adherence", *adherence)];
                     for (name, value) in named.into_iter().filter_map(|(name, value)| Some((name, value?))) {
                         report.metric(name, step.into(), value);
                     }
                 }
-                Err(fault) => failed = Some(format!("the preview at step {step} could not be scored: {fault}")),
+                Err(fault) => {
+                    failed = Some(format!("the preview at step {step} could not be scored: {fault}"))
+                }
             }
         }
         if let Some(line) = failed {
@@ -379,11 +383,7 @@ impl Training<'_> {
         self.notes.push(line);
     }
 
-    fn finish(
-        mut self,
-        model: &str,
-        family: Option<Family>,
-    ) -> Result<Vec<StepOutput>, StepError> {
+    fn finish(mut self, model: &str, family: Option<Family>) -> Result<Vec<StepOutput>, StepError> {
         let base = family.and_then(|family| match family {
             Family::Sd1 => Some("sd_v1"),
             Family::Sd2 => Some("sd_v2"),

@@ -99,8 +99,7 @@ impl ClipText {
                 if prefix.is_empty() { renamed } else { renamed.pp(prefix) }
             }
         };
-        Self::build(config.clone(), &Weights::new(component, vb, set))
-            .map_err(ModelError::weights(component))
+        Self::build(config.clone(), &Weights::new(component, vb, set)).map_err(ModelError::weights(component))
     }
 
     fn build(config: ClipTextConfig, weights: &Weights) -> candle_core::Result<Self> {

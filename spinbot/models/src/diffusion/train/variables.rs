@@ -72,7 +72,9 @@ impl Variables {
         let mut variables = Variables { adapters, sites, triggers, groups, averages: None };
         if config.ema.is_some() {
             // A copy of the variable itself would keep the graph of all that follows.
-            let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().detach().force_contiguous()?));
+            let copy = |(name, var): &(String, Var)| {
+                Ok((name.clone(), var.as_tensor().detach().force_contiguous()?))
+            };
             let copies = variables.all().map(copy).collect::<candle_core::Result<HashMap<_, _>>>();
             variables.averages = Some(copies.map_err(ModelError::tensor("copying weights"))?);
         }

@@ -63,8 +63,7 @@ impl AutoencoderKl {
     /// # Errors
     /// [`ModelError::Weights`] when a tensor is missing or has another shape.
     pub fn load(config: &AutoencoderKlConfig, vb: VarBuilder, set: OpSet) -> Result<Self> {
-        Self::build(config.clone(), &Weights::new("vae", vb, set))
-            .map_err(ModelError::weights("vae"))
+        Self::build(config.clone(), &Weights::new("vae", vb, set)).map_err(ModelError::weights("vae"))
     }
 
     fn build(config: AutoencoderKlConfig, weights: &Weights) -> candle_core::Result<Self> {
