@@ -299,7 +299,6 @@ pub(crate) fn media_fault(error: spinbot_media::MediaError, argument: &str) -> F
     }
 }
 
-/// A model's error as a user reads it.
 /// Where a step computes that lets the user choose, and in what: half precision on GPUs for models of Stable Diffusion's
 /// families, `half` of them; the embedded one is too small to gain by it.
 ///
@@ -345,13 +344,14 @@ pub(crate) fn check_device(name: &str) -> Result<(), Fault> {
     name.parse::<DeviceChoice>().map(drop).map_err(|error| model_fault(error).about("device"))
 }
 
-/// What class of device a step of that kind and those parameters computes on, told without opening one: part of its
+/// What class of device a step of those parameters computes on, told without opening one: part of its
 /// content key, as numbers differ between them.
 pub fn device_class(params: &Value) -> &'static str {
     let named = params.get("device").and_then(Value::as_str);
     named.and_then(|name| name.parse().ok()).map_or("cpu", |choice: DeviceChoice| choice.class())
 }
 
+/// A model's error as a user reads it.
 pub(crate) fn model_fault(error: spinbot_models::ModelError) -> Fault {
     let help = error.help();
     let fault = Fault::new(error.to_string());
