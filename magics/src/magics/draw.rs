@@ -91,6 +91,10 @@ impl Magic for Draw {
          add FOLDER --as dreams` in a terminal makes a diffusers folder or a .safetensors file of Stable Diffusion 1.5, \
          2 or XL known, and `--base dreams` draws with it. With a LoRA the model draws that it was made for. `%loras` \
          lists the LoRAs.\n\n\
+         Under the pictures stands what they are worth. *Identity*, with a LoRA that was trained here: how much they are of \
+         the same face or figure as the pictures that were kept back, 0 to 1. *Prompt obeyed*: what of the prompt is to be \
+         seen, as far as it can be told of a drawing (backgrounds, clothes, hair, hats, glasses, expressions). *Diversity*: \
+         how much several differ in whom they show. In Rust: `drawn.scores()`.\n\n\
          Leaves a Rust variable of type `spinbot::Drawn`: `drawn.pictures()[0].path()`, `drawn.save(\"album\")?`. The \
          same in Rust: `spinbot::draw(\"nova on a stage\").lora(\"nova\", 0.8).seeds(4).run()?`."
     }

@@ -68,7 +68,7 @@ pub struct PictureScores {
     /// How much it is of whom it should be: 0..=1. By the face, 0.5 is where two people begin; a picture without a face
     /// has 0.
     pub identity: Option<f64>,
-    /// What the prompt asked, and what is seen.
+    /// What the prompt asked, and what is seen; of photographs nothing is told.
     pub answers: Vec<Answered>,
 }
 
@@ -128,10 +128,10 @@ impl Scores {
 
     /// What was asked and how often it is shown: `red curtain 4 of 4, round glasses 1 of 4 (none is seen)`.
     pub fn adherence_line(&self) -> Option<String> {
-        let first = self.pictures.first().filter(|picture| !picture.answers.is_empty())?;
-        let count = self.pictures.len();
+        let asked = || self.pictures.iter().filter(|picture| !picture.answers.is_empty());
+        let (first, count) = (asked().next()?, asked().count());
         let line = |(at, asked): (usize, &Answered)| {
-            let answers = || self.pictures.iter().filter_map(move |picture| picture.answers.get(at));
+            let answers = || asked().filter_map(move |picture| picture.answers.get(at));
             let obeyed = answers().filter(|answer| answer.obeyed).count();
             let seen = answers().find(|answer| !answer.obeyed).map(|answer| answer.seen.as_str());
             let instead = seen.map_or(String::new(), |seen| format!(" ({seen} is seen)"));

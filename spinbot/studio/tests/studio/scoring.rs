@@ -52,11 +52,12 @@ fn the_same_figure_scores_higher_than_another_and_an_obeyed_prompt_than_one_that
     assert!(other.identity.unwrap() < 0.4, "{other:?}");
     assert_eq!((own.by, own.adherence), (Some(IdentityBy::Figure), Some(0.5)), "{own:?}");
     assert_eq!(own.pictures[1].answers[0].seen, "purple");
-    assert_eq!((other.adherence, other.diversity), (Some(0.0), None));
+    assert_eq!((other.adherence, other.diversity), (None, None), "of a photograph nothing is told");
     // Two of one figure are nearly one, and two of two are not.
     let mixed = scored(&chain, prompt, &[robot(4), fixture("portraits/astronaut.png")], None);
     assert!(own.diversity.unwrap() < 0.15 && mixed.diversity.unwrap() > 0.6, "{own:?} {mixed:?}");
     assert_eq!((mixed.identity, mixed.own, mixed.by), (None, None, None));
+    assert_eq!(mixed.adherence_line().unwrap(), "green background yes");
     let nothing = scored(&chain, "nova", &[robot(0)], None);
     assert_eq!((nothing.adherence, nothing.pictures[0].answers.len()), (None, 0));
 }
