@@ -128,10 +128,10 @@ impl Scores {
 
     /// What was asked and how often it is shown: `red curtain 4 of 4, round glasses 1 of 4 (none is seen)`.
     pub fn adherence_line(&self) -> Option<String> {
-        let asked = || self.pictures.iter().filter(|picture| !picture.answers.is_empty());
-        let (first, count) = (asked().next()?, asked().count());
+        let told = || self.pictures.iter().filter(|picture| !picture.answers.is_empty());
+        let (first, count) = (told().next()?, told().count());
         let line = |(at, asked): (usize, &Answered)| {
-            let answers = || asked().filter_map(move |picture| picture.answers.get(at));
+            let answers = || told().filter_map(move |picture| picture.answers.get(at));
             let obeyed = answers().filter(|answer| answer.obeyed).count();
             let seen = answers().find(|answer| !answer.obeyed).map(|answer| answer.seen.as_str());
             let instead = seen.map_or(String::new(), |seen| format!(" ({seen} is seen)"));
