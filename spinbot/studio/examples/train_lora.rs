@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use spinbot::pictures::{Captions, Crop};
 use spinbot::steps::{ReadPictures, TrainLora};
 use spinbot_studio::{Report, StepInput, StepOutput};
@@ -40,9 +41,12 @@ impl Report for Terminal<'_> {
     }
 }
 
+/// Which picture is kept back depends on the hashes, so they are those that the engine takes too.
 fn input(path: &Path) -> StepInput {
     let label = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    StepInput { path: path.to_owned(), sha256: label.clone(), label }
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    StepInput { path: path.to_owned(), sha256, label }
 }
 
 fn write(folder: &Path, outputs: &[StepOutput]) -> std::io::Result<()> {
@@ -58,11 +62,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&out)?;
     let read = ReadPictures {
         resolution: None,
-        crop: Crop::Whole,
+        crop: Crop::Face,
         captions: Captions::Files,
         trigger: trigger.clone(),
         flip: false,
-        hold_out: false,
+        hold_out: true,
         empty: Vec::new(),
     };
     let mut inputs = BTreeMap::from([("model".to_owned(), model.clone())]);

@@ -36,7 +36,7 @@ pub struct TrainLora {
     /// What the trigger word is one of (`person`): where its embeddings begin, and what stands in its place in the
     /// prompts of the prior.
     pub class: String,
-    /// The rate at the end of the warm-up, above 0; 1.5e-3 for the embedded model, 1e-4 for others when it is nothing.
+    /// The rate at the end of the warm-up, above 0; 3e-3 for the embedded model, 1e-4 for others when it is nothing.
     pub lr: Option<f64>,
     /// That of the text encoder; a quarter of `lr` when it is nothing.
     pub text_lr: Option<f64>,

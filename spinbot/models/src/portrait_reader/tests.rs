@@ -9,7 +9,7 @@ fn reader() -> PortraitReader {
 fn a_prompt_asks_for_what_it_names_and_no_more() {
     let reader = reader();
     for (prompt, expected) in [
-        ("nova on a stage, red curtain", &[("behind", "red curtain", "red curtain")][..]),
+        ("nova on a stage, red curtain", &[("behind", "on a stage", "red curtain")][..]),
         ("a photo of nova", &[]),
         (
             "Nova with (round glasses:1.2), spiky blue hair, wearing a Red Hoodie, blue background",

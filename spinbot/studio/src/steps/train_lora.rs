@@ -132,7 +132,7 @@ fn config(
     if chosen == LoraTargets::All {
         ends.extend(targets::CONVOLUTIONS);
     }
-    let lr = params.lr.unwrap_or(if small { 1.5e-3 } else { 1e-4 });
+    let lr = params.lr.unwrap_or(if small { 3e-3 } else { 1e-4 });
     TrainConfig {
         rank: params.rank as usize,
         alpha: params.alpha.unwrap_or(params.rank.into()),
