@@ -90,7 +90,7 @@ const ARGS: &[Arg] = &[
     Arg::flag(
         "targets",
         "LAYERS",
-        Kind::Choice(&["attention", "attention+mlp", "all"]),
+        Kind::Choice(LoraTargets::NAMES),
         "Which layers of the UNet learn; what suits the model when not given.",
     ),
     Arg::flag("text-encoder", "YES", Kind::Choice(&["yes", "no"]), "Whether the text encoder learns too.")
@@ -271,7 +271,7 @@ fn plan(
         alpha: call.number("alpha"),
         lr: call.number("lr"),
         batch: number("batch"),
-        targets: call.text("targets").and_then(targets),
+        targets: call.text("targets").and_then(|name| name.parse().ok()),
         text_encoder: call.text("text-encoder") != Some("no"),
         prior_share: call.number("prior").unwrap_or(default.prior_share),
         prompts: call.texts("preview").map(str::to_owned).collect(),
@@ -328,15 +328,6 @@ fn plan(
     }
     let plan = train.plan().map_err(|fault| call.fault(fault))?;
     Ok((plan, settings, call))
-}
-
-fn targets(name: &str) -> Option<LoraTargets> {
-    match name {
-        "attention" => Some(LoraTargets::Attention),
-        "attention+mlp" => Some(LoraTargets::AttentionMlp),
-        "all" => Some(LoraTargets::All),
-        _ => None,
-    }
 }
 
 /// What was learned, from what, and what to type next.

@@ -56,9 +56,7 @@ impl std::str::FromStr for Sampler {
     fn from_str(name: &str) -> Result<Self> {
         let found = Sampler::NAMES.iter().position(|known| *known == name);
         found.and_then(|at| Sampler::ALL.get(at).copied()).ok_or_else(|| {
-            Fault::new(format!("`{name}` is no sampling method"))
-                .help(format!("use one of {}", Sampler::NAMES.join(", ")))
-                .about("scheduler")
+            Fault::not_among(format!("`{name}` is no sampling method"), Sampler::NAMES, "scheduler")
         })
     }
 }

@@ -27,6 +27,11 @@ impl Fault {
         Fault { message: message.into(), help: None, argument: None }
     }
 
+    /// That a name is none of those there are, about the argument that gave it.
+    pub(crate) fn not_among(message: String, names: &[&str], argument: &str) -> Self {
+        Fault::new(message).help(format!("use one of {}", names.join(", "))).about(argument)
+    }
+
     /// Adds the way out.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

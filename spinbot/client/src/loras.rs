@@ -58,9 +58,9 @@ impl std::str::FromStr for LoraFormat {
         match name {
             "diffusers" => Ok(LoraFormat::Diffusers),
             "kohya" => Ok(LoraFormat::Kohya),
-            other => Err(Fault::new(format!("`{other}` is no format of LoRAs"))
-                .help(format!("use one of {}", LoraFormat::NAMES.join(", ")))
-                .about("export")),
+            other => {
+                Err(Fault::not_among(format!("`{other}` is no format of LoRAs"), LoraFormat::NAMES, "export"))
+            }
         }
     }
 }

@@ -76,9 +76,7 @@ impl std::str::FromStr for Crop {
         match name {
             "face" => Ok(Crop::Face),
             "whole" => Ok(Crop::Whole),
-            other => Err(Fault::new(format!("`{other}` is no way to crop"))
-                .help(format!("use one of {}", Crop::NAMES.join(", ")))
-                .about("crop")),
+            other => Err(Fault::not_among(format!("`{other}` is no way to crop"), Crop::NAMES, "crop")),
         }
     }
 }

@@ -50,9 +50,7 @@ impl std::str::FromStr for Preset {
             "draft" => Ok(Preset::Draft),
             "standard" => Ok(Preset::Standard),
             "fine" => Ok(Preset::Fine),
-            other => Err(Fault::new(format!("`{other}` is not a preset"))
-                .help(format!("use one of {}", Preset::NAMES.join(", ")))
-                .about("preset")),
+            other => Err(Fault::not_among(format!("`{other}` is not a preset"), Preset::NAMES, "preset")),
         }
     }
 }

@@ -58,9 +58,11 @@ impl std::str::FromStr for SoundFormat {
             "wav" => Ok(SoundFormat::Wav),
             "flac" => Ok(SoundFormat::Flac),
             "mp3" => Ok(SoundFormat::Mp3),
-            other => Err(Fault::new(format!("`{other}` is not a sound format"))
-                .help(format!("use one of {}", SoundFormat::NAMES.join(", ")))
-                .about("format")),
+            other => Err(Fault::not_among(
+                format!("`{other}` is not a sound format"),
+                SoundFormat::NAMES,
+                "format",
+            )),
         }
     }
 }

@@ -22,10 +22,15 @@ pub(crate) struct StepIdentity<'a> {
 impl StepIdentity<'_> {
     /// SHA-256 of the identity as canonical JSON, in hex.
     pub(crate) fn key(&self) -> String {
+        // The device's class stands for its name: `auto` and `cpu` are one where there is no GPU.
+        let mut params = self.params.clone();
+        if let Some(fields) = params.as_object_mut() {
+            fields.remove("device");
+        }
         let identity = json!({
             "kind": self.kind,
             "version": self.version,
-            "params": self.params,
+            "params": params,
             "inputs": self.inputs,
             "models": self.models,
             "seed": self.seed,

@@ -186,15 +186,10 @@ fn identify(
     let inputs: BTreeMap<_, _> =
         inputs.iter().map(|(name, found)| (name.clone(), found.digest.clone())).collect();
     let (version, device) = (kind.version, catalogue.device_class(&step.params));
-    // The class stands for the name: `auto` and `cpu` are one where there is no GPU.
-    let mut params = step.params.clone();
-    if let Some(fields) = params.as_object_mut() {
-        fields.remove("device");
-    }
     let key = StepIdentity {
         kind: &step.kind,
         version,
-        params: &params,
+        params: &step.params,
         inputs: &inputs,
         models: &models,
         seed: step.seed,

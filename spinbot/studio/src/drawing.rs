@@ -6,6 +6,7 @@ use serde_json::json;
 use spinbot::draw::Sampler;
 use spinbot::{Fault, steps::Draw};
 use spinbot_media::{RgbImage, picture};
+use spinbot_models::diffusion::pipeline::Rgb8;
 use std::path::Path;
 
 /// Keyword of the text chunk that holds the plan as JSON.
@@ -98,6 +99,15 @@ impl Made<'_> {
         let facts: Vec<String> = facts.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
         text + "\n" + &facts.join(", ")
     }
+}
+
+/// What a model drew, as a picture.
+///
+/// # Errors
+/// It has not the bytes of its size.
+pub(crate) fn image(drawn: Rgb8) -> Result<RgbImage, Fault> {
+    RgbImage::from_raw(drawn.width as u32, drawn.height as u32, drawn.pixels)
+        .ok_or_else(|| Fault::new("a picture has not the bytes of its size"))
 }
 
 /// A file's name without folders: a picture that is passed on says nothing of its maker's machine.

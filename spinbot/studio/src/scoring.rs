@@ -56,18 +56,19 @@ impl Judge {
             numbers: numbers.to_vec(),
         };
         if 2 * photographs > pictures.len() {
-            let mut faces = Vec::new();
+            let (mut faces, mut found) = (Vec::new(), Vec::new());
             for (name, picture, held_out) in &pictures {
-                faces.extend(self.face(picture)?.map(|face| numbers(name, *held_out, &face.0)));
+                if let Some(face) = self.face(picture)? {
+                    faces.push(face);
+                    found.push((*name, *held_out));
+                }
             }
-            let apart =
-                |a: &IdentityPicture, b: &IdentityPicture| print(&a.numbers).distance(&print(&b.numbers));
-            let pairs =
-                faces.iter().enumerate().flat_map(|(n, a)| faces[..n].iter().map(move |b| apart(a, b)));
-            let (count, sum) = pairs.fold((0, 0.0), |(count, sum), apart| (count + 1, sum + apart));
-            let one_person = count == 0 || sum / count as f32 <= SAME_PERSON;
+            let one_person = mean_of_pairs(&faces, Faceprint::distance)
+                .is_none_or(|apart| apart <= f64::from(SAME_PERSON));
             if 2 * faces.len() >= pictures.len() && one_person {
-                return Ok(Identity { by: IdentityBy::Face, pictures: faces });
+                let faces =
+                    faces.iter().zip(found).map(|(face, (name, held_out))| numbers(name, held_out, &face.0));
+                return Ok(Identity { by: IdentityBy::Face, pictures: faces.collect() });
             }
         }
         let mut figures = Vec::new();
@@ -90,7 +91,8 @@ impl Judge {
         for picture in pictures {
             let seen = self.see(picture)?;
             // The reader knows drawings, and would tell nonsense of a photograph.
-            let asked = if even(picture) < DRAWN { &[][..] } else { questions.as_slice() };
+            let told = !questions.is_empty() && even(picture) >= DRAWN;
+            let asked = if told { questions.as_slice() } else { &[] };
             let answers = asked.iter().map(|question| {
                 let answer = self.reader.answer(&seen, question);
                 Answered {
@@ -107,9 +109,7 @@ impl Judge {
             scored.push(PictureScores { identity, answers: answers.collect() });
             figures.push(seen.figure);
         }
-        let pairs = figures.iter().enumerate().flat_map(|(n, a)| figures[..n].iter().map(|b| a.likeness(b)));
-        let (count, sum) = pairs.fold((0, 0.0), |(count, sum), like| (count + 1, sum + f64::from(like)));
-        let diversity = (count > 0).then(|| (1.0 - sum / f64::from(count)).clamp(0.0, 1.0));
+        let diversity = mean_of_pairs(&figures, Figure::likeness).map(|alike| (1.0 - alike).clamp(0.0, 1.0));
         Ok(Scores::of(scored, identity.map(|identity| identity.by), identity.and_then(own), diversity))
     }
 
@@ -166,17 +166,26 @@ pub(crate) fn own(identity: &Identity) -> Option<f64> {
 /// Mean likeness to those pictures, 0..=1; nothing where there are none.
 fn likeness(by: IdentityBy, numbers: &[f32], pictures: &[&IdentityPicture]) -> Option<f64> {
     let one = |picture: &IdentityPicture| match by {
-        IdentityBy::Face => 1.0 - print(numbers).distance(&print(&picture.numbers)) / (2.0 * SAME_PERSON),
-        IdentityBy::Figure => numbers.iter().zip(&picture.numbers).map(|(a, b)| a * b).sum(),
+        IdentityBy::Face => {
+            1.0 - Faceprint(fixed(numbers)).distance(&Faceprint(fixed(&picture.numbers)))
+                / (2.0 * SAME_PERSON)
+        }
+        IdentityBy::Figure => Figure(fixed(numbers)).likeness(&Figure(fixed(&picture.numbers))),
     };
     let sum: f64 = pictures.iter().map(|picture| f64::from(one(picture))).sum();
     (!pictures.is_empty()).then(|| (sum / pictures.len() as f64).clamp(0.0, 1.0))
 }
 
-fn print(numbers: &[f32]) -> Faceprint {
-    let mut print = [0.0; 128];
-    print.iter_mut().zip(numbers).for_each(|(place, number)| *place = *number);
-    Faceprint(print)
+/// The mean over all pairs of two; nothing where there are none.
+fn mean_of_pairs<T>(all: &[T], of: impl Fn(&T, &T) -> f32) -> Option<f64> {
+    let pairs = all.iter().enumerate().flat_map(|(n, a)| all[..n].iter().map(move |b| (a, b)));
+    let (count, sum) = pairs.fold((0, 0.0), |(count, sum), (a, b)| (count + 1, sum + f64::from(of(a, b))));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// As many numbers as there are of that kind; what a file lacks is nought.
+fn fixed<const N: usize>(numbers: &[f32]) -> [f32; N] {
+    std::array::from_fn(|n| numbers.get(n).copied().unwrap_or_default())
 }
 
 /// Share of neighbours, across and down, that have the same colour.

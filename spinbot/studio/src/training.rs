@@ -1,5 +1,6 @@
 //! What `train_lora` reads and shows: pictures out of their file, grids that grow, and what they are worth.
 
+use crate::drawing::image;
 use crate::scoring::Judge;
 use crate::step::{StepInput, media_fault};
 use safetensors::SafeTensors;
@@ -68,11 +69,6 @@ pub(crate) fn look_scores(
     }
     let (with, without) = (Scores::of(with, None, None, None), Scores::of(without, None, None, None));
     Ok(LookScores { step, identity: with.identity, without: without.identity, adherence: with.adherence })
-}
-
-fn image(picture: Rgb8) -> Result<RgbImage, Fault> {
-    RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.pixels)
-        .ok_or_else(|| Fault::new("a picture has not the bytes of its size"))
 }
 
 /// Pictures of the same prompts, drawn at several steps.

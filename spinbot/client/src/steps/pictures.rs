@@ -133,6 +133,26 @@ pub enum LoraTargets {
     All,
 }
 
+impl LoraTargets {
+    /// By name.
+    pub const NAMES: &'static [&'static str] = &["attention", "attention+mlp", "all"];
+}
+
+impl std::str::FromStr for LoraTargets {
+    type Err = Fault;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "attention" => Ok(LoraTargets::Attention),
+            "attention+mlp" => Ok(LoraTargets::AttentionMlp),
+            "all" => Ok(LoraTargets::All),
+            other => {
+                Err(Fault::not_among(format!("`{other}` names no layers"), LoraTargets::NAMES, "targets"))
+            }
+        }
+    }
+}
+
 /// What the learning rate does after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,9 +175,11 @@ impl std::str::FromStr for LrSchedule {
         match name {
             "cosine" => Ok(LrSchedule::Cosine),
             "constant" => Ok(LrSchedule::Constant),
-            other => Err(Fault::new(format!("`{other}` is no course of a learning rate"))
-                .help(format!("use one of {}", LrSchedule::NAMES.join(", ")))
-                .about("schedule")),
+            other => Err(Fault::not_among(
+                format!("`{other}` is no course of a learning rate"),
+                LrSchedule::NAMES,
+                "schedule",
+            )),
         }
     }
 }
@@ -180,15 +202,6 @@ pub enum Precision {
 impl Precision {
     /// By name.
     pub const NAMES: &'static [&'static str] = &["f32", "bf16", "f16"];
-
-    /// `f32`, `bf16`, `f16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16",
-        }
-    }
 }
 
 impl std::str::FromStr for Precision {
@@ -199,9 +212,11 @@ impl std::str::FromStr for Precision {
             "f32" => Ok(Precision::F32),
             "bf16" => Ok(Precision::Bf16),
             "f16" => Ok(Precision::F16),
-            other => Err(Fault::new(format!("`{other}` is nothing a network computes in"))
-                .help(format!("use one of {}", Precision::NAMES.join(", ")))
-                .about("precision")),
+            other => Err(Fault::not_among(
+                format!("`{other}` is nothing a network computes in"),
+                Precision::NAMES,
+                "precision",
+            )),
         }
     }
 }

@@ -42,9 +42,7 @@ impl std::str::FromStr for Accent {
         match name {
             "us" => Ok(Accent::Us),
             "uk" => Ok(Accent::Uk),
-            other => Err(Fault::new(format!("`{other}` is not an accent"))
-                .help(format!("use one of {}", Accent::NAMES.join(", ")))
-                .about("accent")),
+            other => Err(Fault::not_among(format!("`{other}` is not an accent"), Accent::NAMES, "accent")),
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::embedded;
 use crate::error::{ModelError, Result};
 use crate::picture::Picture;
 use crate::tensor_file::TensorFile;
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Module, Tensor};
+use candle_nn::ops::softmax;
+use candle_nn::{Conv2d, Conv2dConfig, Linear};
 pub use question::{Answer, Question};
 use question::{Asked, Attribute};
 use serde::Deserialize;
@@ -54,9 +56,9 @@ pub struct Portrait {
 pub struct PortraitReader {
     device: candle_core::Device,
     stages: Vec<Stage>,
-    features: Dense,
-    attributes: Dense,
-    figure: Dense,
+    features: Linear,
+    attributes: Linear,
+    figure: Linear,
     about: About,
 }
 
@@ -67,20 +69,9 @@ struct About {
     questions: Vec<Asked>,
 }
 
-struct Conv {
-    weight: Tensor,
-    bias: Tensor,
-}
-
 struct Stage {
-    down: Conv,
-    block: Option<[Conv; 2]>,
-}
-
-struct Dense {
-    /// `[in, out]`.
-    weight: Tensor,
-    bias: Tensor,
+    down: Conv2d,
+    block: Option<[Conv2d; 2]>,
 }
 
 struct Source<'a> {
@@ -99,29 +90,15 @@ impl Source<'_> {
         moved.map_err(ModelError::tensor("loading weights"))
     }
 
-    fn conv(&self, name: &str, input: usize, output: usize) -> Result<Conv> {
+    fn conv(&self, name: &str, input: usize, output: usize, stride: usize) -> Result<Conv2d> {
         let weight = self.get(&format!("{name}.weight"), &[output, input, 3, 3])?;
-        let bias = self.get(&format!("{name}.bias"), &[output])?.reshape((1, output, 1, 1));
-        Ok(Conv { weight, bias: bias.map_err(ModelError::tensor("loading weights"))? })
-    }
-
-    fn dense(&self, name: &str, input: usize, output: usize) -> Result<Dense> {
-        let weight = self.get(&format!("{name}.weight"), &[output, input])?.t();
-        let weight = weight.and_then(|weight| weight.contiguous());
         let bias = self.get(&format!("{name}.bias"), &[output])?;
-        Ok(Dense { weight: weight.map_err(ModelError::tensor("loading weights"))?, bias })
+        Ok(Conv2d::new(weight, Some(bias), Conv2dConfig { padding: 1, stride, ..Conv2dConfig::default() }))
     }
-}
 
-impl Conv {
-    fn forward(&self, x: &Tensor, stride: usize) -> candle_core::Result<Tensor> {
-        x.conv2d(&self.weight, 1, stride, 1, 1)?.broadcast_add(&self.bias)
-    }
-}
-
-impl Dense {
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+    fn linear(&self, name: &str, input: usize, output: usize) -> Result<Linear> {
+        let weight = self.get(&format!("{name}.weight"), &[output, input])?;
+        Ok(Linear::new(weight, Some(self.get(&format!("{name}.bias"), &[output])?)))
     }
 }
 
@@ -141,11 +118,11 @@ impl PortraitReader {
         let mut stages = Vec::new();
         let mut before = 3;
         for (n, width) in WIDTHS.into_iter().enumerate() {
-            let down = source.conv(&format!("{n}.down"), before, width)?;
+            let down = source.conv(&format!("{n}.down"), before, width, 2)?;
             let block = match width >= RESIDUAL_FROM {
                 true => Some([
-                    source.conv(&format!("{n}.first"), width, width)?,
-                    source.conv(&format!("{n}.second"), width, width)?,
+                    source.conv(&format!("{n}.first"), width, width, 1)?,
+                    source.conv(&format!("{n}.second"), width, width, 1)?,
                 ]),
                 false => None,
             };
@@ -154,9 +131,9 @@ impl PortraitReader {
         }
         let side = INPUT >> WIDTHS.len();
         Ok(PortraitReader {
-            features: source.dense("features", before * side * side, FEATURES)?,
-            attributes: source.dense("attributes", FEATURES, answers)?,
-            figure: source.dense("figure", FEATURES, NUMBERS)?,
+            features: source.linear("features", before * side * side, FEATURES)?,
+            attributes: source.linear("attributes", FEATURES, answers)?,
+            figure: source.linear("figure", FEATURES, NUMBERS)?,
             device: source.device,
             stages,
             about,
@@ -172,32 +149,32 @@ impl PortraitReader {
         let middle = picture.middle();
         let mut input = picture.square(middle, middle.w, (0, 0), INPUT).values;
         input.iter_mut().for_each(|value| *value = *value / 127.5 - 1.0);
-        let (answers, figure) = self.forward(input).map_err(ModelError::tensor("reading a portrait"))?;
-        let mut numbers = [0.0; NUMBERS];
-        numbers.iter_mut().zip(figure).for_each(|(place, number)| *place = number);
-        let mut rest = answers.as_slice();
-        let shares = self.about.attributes.iter().map(|attribute| {
-            let (own, after) = rest.split_at(attribute.values.len().min(rest.len()));
-            rest = after;
-            softmax(own)
-        });
-        Ok(Portrait { shares: shares.collect(), figure: Figure(numbers) })
+        self.forward(input).map_err(ModelError::tensor("reading a portrait"))
     }
 
-    fn forward(&self, input: Vec<f32>) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
+    fn forward(&self, input: Vec<f32>) -> candle_core::Result<Portrait> {
         let mut x = Tensor::from_vec(input, (1, 3, INPUT, INPUT), &self.device)?;
         for Stage { down, block } in &self.stages {
-            x = down.forward(&x, 2)?.relu()?;
+            x = down.forward(&x)?.relu()?;
             if let Some([first, second]) = block {
-                let inner = second.forward(&first.forward(&x, 1)?.relu()?, 1)?;
+                let inner = second.forward(&first.forward(&x)?.relu()?)?;
                 x = (x + inner)?.relu()?;
             }
         }
         let x = self.features.forward(&x.flatten_from(1)?)?.relu()?;
         let figure = self.figure.forward(&x)?;
         let length = figure.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-        let figure = figure.broadcast_div(&(length + 1e-12)?)?;
-        Ok((self.attributes.forward(&x)?.flatten_all()?.to_vec1()?, figure.flatten_all()?.to_vec1()?))
+        let figure = figure.broadcast_div(&(length + 1e-12)?)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut numbers = [0.0; NUMBERS];
+        numbers.iter_mut().zip(figure).for_each(|(place, number)| *place = number);
+        let answers = self.attributes.forward(&x)?;
+        let mut first = 0;
+        let shares = self.about.attributes.iter().map(|attribute| {
+            let own = answers.narrow(1, first, attribute.values.len())?;
+            first += attribute.values.len();
+            softmax(&own, 1)?.flatten_all()?.to_vec1()
+        });
+        Ok(Portrait { figure: Figure(numbers), shares: shares.collect::<candle_core::Result<_>>()? })
     }
 
     /// What a prompt asks of a portrait that can be told from the picture; nothing of what it says else.
@@ -216,13 +193,6 @@ impl PortraitReader {
             share: question.values.iter().filter_map(|at| shares.get(*at)).sum(),
         }
     }
-}
-
-fn softmax(values: &[f32]) -> Vec<f32> {
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let parts: Vec<f32> = values.iter().map(|value| (value - most).exp()).collect();
-    let sum: f32 = parts.iter().sum();
-    parts.into_iter().map(|part| part / sum).collect()
 }
 
 #[cfg(test)]

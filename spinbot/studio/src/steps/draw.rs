@@ -101,7 +101,7 @@ impl Run for Draw {
         };
         let drawn = pipeline.draw(&request, &painter.loras.adapters, on_step).map_err(about)?;
         let Some(drawn) = drawn else { return Err(StepError::Cancelled) };
-        let drawn = to_rgb8(&drawn).map_err(about)?.pop().and_then(image);
+        let drawn = to_rgb8(&drawn).map_err(about)?.pop().map(drawing::image).transpose()?;
         let drawn = drawn.ok_or_else(|| Fault::new("the model drew nothing"))?;
         report.metric("seconds_loading", 0.0, loading.as_secs_f64());
         report.metric("seconds_drawing", 0.0, begun.elapsed().as_secs_f64());
@@ -135,12 +135,8 @@ impl Run for Draw {
 
 /// What is seen in the latents at this step, as a PNG file with a pixel for each.
 fn small_picture(progress: &Progress<'_>) -> Option<Vec<u8>> {
-    let seen = to_rgb8(&progress.preview().ok()?).ok()?.pop().and_then(image)?;
+    let seen = to_rgb8(&progress.preview().ok()?).ok()?.pop().and_then(|seen| drawing::image(seen).ok())?;
     picture::png_bytes(&seen).ok()
-}
-
-fn image(picture: Rgb8) -> Option<RgbImage> {
-    RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.pixels)
 }
 
 /// A model's error, about what is asked of it.
