@@ -39,6 +39,14 @@ pub(crate) struct Errand<'a> {
     pub made_by: MadeBy,
 }
 
+/// A task in a worker's hands.
+struct Handed {
+    /// The worker's number for it.
+    number: u64,
+    /// Whether the worker was kept warm from an earlier task. Such a one may have died unseen.
+    rested: bool,
+}
+
 /// Why a step left no outputs.
 #[derive(Debug)]
 pub(crate) enum Stopped {
@@ -81,14 +89,15 @@ impl Bench {
         let Errand { record, step, kind, task, mut made_by } = errand;
         let scratch = task.scratch.clone();
         let started = Instant::now();
-        let number = self.hand_over(task)?;
+        let mut handed = self.hand_over(&task)?;
+        let mut begun = false;
         let mut asked_to_stop: Option<Instant> = None;
         loop {
             let Some(worker) = &mut self.worker else { return Err(Stopped::Failed(self.died(kind.kind))) };
             if record.cancel_requested() {
                 match asked_to_stop {
                     // A worker that cannot be told is dying; the next word will be its death.
-                    None => drop(worker.cancel(number)),
+                    None => drop(worker.cancel(handed.number)),
                     Some(since) if since.elapsed() >= CANCEL_PATIENCE => {
                         worker.kill();
                         self.dismiss();
@@ -104,6 +113,12 @@ impl Bench {
                 Said::Gone | Said::Garbled(_) if asked_to_stop.is_some() => {
                     self.dismiss();
                     return Err(Stopped::Cancelled);
+                }
+                Said::Gone if handed.rested && !begun => {
+                    // It was dead or dying when it was given the task: nothing of the step has run.
+                    self.dismiss();
+                    handed = self.hand_over(&task)?;
+                    continue;
                 }
                 Said::Gone => return Err(Stopped::Failed(self.died(kind.kind))),
                 Said::Garbled(what) => {
@@ -121,6 +136,7 @@ impl Bench {
             self.busy = !matches!(word, Outputs { .. } | Failed { .. } | Panicked { .. } | Cancelled);
             let step_name = step.to_owned();
             match word {
+                FromWorker::Begun => begun = true,
                 FromWorker::Progress { done, total, unit } => {
                     if let Some(event) = progress.said(step, done, total, &unit, Instant::now()) {
                         record.append(event)?;
@@ -161,18 +177,23 @@ impl Bench {
     }
 
     /// Gives the task to the worker. One that died while it had nothing to do is replaced without a word.
-    fn hand_over(&mut self, task: Task) -> Result<u64, Stopped> {
-        if !self.worker.as_mut().is_some_and(Worker::alive) {
-            self.dismiss();
-            let worker = self.command.start()?;
-            self.pid.store(worker.pid(), Ordering::Relaxed);
-            self.worker = Some(worker);
+    fn hand_over(&mut self, task: &Task) -> Result<Handed, Stopped> {
+        if let Some(worker) = self.worker.as_mut().filter(|_| !self.busy)
+            && worker.alive()
+            && let Ok(number) = worker.run(task.clone())
+        {
+            self.busy = true;
+            return Ok(Handed { number, rested: true });
         }
-        let kind = task.kind.clone();
+        self.dismiss();
+        let mut worker = self.command.start()?;
+        self.pid.store(worker.pid(), Ordering::Relaxed);
+        let given = worker.run(task.clone());
+        self.worker = Some(worker);
         self.busy = true;
-        match self.worker.as_mut().map(|worker| worker.run(task)) {
-            Some(Ok(number)) => Ok(number),
-            _ => Err(Stopped::Failed(self.died(&kind))),
+        match given {
+            Ok(number) => Ok(Handed { number, rested: false }),
+            Err(_) => Err(Stopped::Failed(self.died(&task.kind))),
         }
     }
 

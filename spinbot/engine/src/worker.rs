@@ -26,7 +26,7 @@ pub(crate) enum ToWorker {
 }
 
 /// One step to run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     /// Rises with every task of this worker.
     pub number: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Task {
 }
 
 /// A file of the store, or a model of the user's own, that feeds a step.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TaskInput {
     pub path: PathBuf,
     /// What the user called it.
@@ -53,6 +53,8 @@ pub(crate) struct TaskInput {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub(crate) enum FromWorker {
+    /// It has the task and starts on it: from here on a death is the step's.
+    Begun,
     Progress {
         done: f64,
         total: f64,

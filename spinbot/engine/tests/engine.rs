@@ -443,6 +443,22 @@ fn a_worker_killed_from_outside_is_replaced() {
 }
 
 #[test]
+fn a_task_given_to_a_worker_that_dies_before_it_begins_goes_to_the_next() {
+    let house = House::open();
+    assert_eq!(house.run(&one(json!([]))).1.state, JobState::Done);
+    let first = house.worker();
+    // Stopped, it takes the task into its pipe and never reads it.
+    kill("-STOP", first);
+    let mut job = house.submit(&one(json!(["log"]))).unwrap();
+    while !matches!(job.next_event().unwrap().unwrap().body, EventBody::StepStarted { .. }) {}
+    std::thread::sleep(Duration::from_millis(200));
+    kill("-9", first);
+    let view = job.wait().unwrap();
+    assert_eq!((view.state, view.log.len()), (JobState::Done, 1), "{:?}", view.fault);
+    assert_ne!(house.worker(), first);
+}
+
+#[test]
 fn a_store_that_cannot_be_written_fails_the_job_and_the_next_one_is_not_confused() {
     let house = House::open();
     let actions = json!(["log", {"sleep": 500}, "preview", {"sleep": 1000}, {"loss": 0.5}, "log"]);

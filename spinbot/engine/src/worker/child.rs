@@ -95,6 +95,7 @@ fn run(catalogue: &dyn Catalogue, task: Task, answers: &mut File, cancelled: &At
         last: HashMap::new(),
         broken: None,
     };
+    report.say(&FromWorker::Begun);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         catalogue.run(&task.kind, &task.params, &inputs, task.seed, &mut report)
     }));
