@@ -6,8 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The programs the browser stages start, and the Debian packages that carry them.
-const BROWSERS: &[(&str, &str)] = &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")];
+/// The programs the browser stages start, and the Debian packages that carry them. ffmpeg's libraries are what Firefox
+/// decodes H.264 with; the browser only recommends them.
+const BROWSERS: &[(&str, &str)] =
+    &[("chromium", "chromium"), ("firefox-esr", "firefox-esr"), ("ffmpeg", "ffmpeg")];
 
 /// The program that fetches the voices; pip is asked of the machine as Python is.
 const CLIENTS: &[(&str, &str)] = &[("npm", "npm")];
