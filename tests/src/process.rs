@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use zeromq::{DealerSocket, ReqSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
@@ -222,13 +223,28 @@ impl Iopub {
     }
 }
 
-/// A connection file's content with five ports that were free a moment ago.
+/// A connection file's content, with ports that nobody listens on.
 fn connection(key: &str) -> Result<Value> {
-    let listeners = (0..5).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
     let mut value =
         json!({"transport": "tcp", "ip": "127.0.0.1", "signature_scheme": "hmac-sha256", "key": key});
-    for (channel, listener) in ["shell", "control", "iopub", "stdin", "hb"].into_iter().zip(&listeners) {
-        value[format!("{channel}_port")] = json!(listener.local_addr()?.port());
+    for channel in ["shell", "control", "iopub", "stdin", "hb"] {
+        value[format!("{channel}_port")] = json!(free_port()?);
     }
     Ok(value)
+}
+
+/// A port that nobody listens on, given to nobody else in this process. It lies below those that the system gives to
+/// whoever names none: between here and the kernel that binds it, one of these might go to another test.
+fn free_port() -> Result<u16> {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    for _ in 0..COUNT {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free")
 }
