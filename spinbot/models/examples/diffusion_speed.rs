@@ -18,6 +18,8 @@ use std::io::BufRead;
 use std::time::Instant;
 
 fn main() {
+    // As the worker does.
+    spinbot_models::keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [config, set, rank, batch, tokens] = &arguments[..] else {
         println!("CONFIG SET RANK BATCH TOKENS");

@@ -1,6 +1,8 @@
 //! Scaled dot-product attention on `[batch, tokens, channels]` as it comes from the projections, heads side by side.
 //! Scores are never kept: the way back computes them again.
 
+#[cfg(target_arch = "x86_64")]
+use super::attend::{self, Block, Panel, QUERIES};
 use super::block::map;
 use super::custom::{values, with_values};
 use super::gemm::{Matrix, multiply};
@@ -50,6 +52,13 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(values: &'a [f32], tokens: usize, stride: usize, first: usize) -> Self {
         Side { values, tokens, stride, first }
+    }
+
+    /// One head's tokens: rows of its width, `stride` values apart.
+    #[cfg(target_arch = "x86_64")]
+    fn head(&self, sample: usize, head: usize, width: usize) -> Rows<'a> {
+        let first = sample * self.tokens * self.stride + self.first + head * width;
+        Rows { values: &self.values[first..], stride: self.stride, tokens: self.tokens }
     }
 
     /// Some tokens of one head.
@@ -103,6 +112,10 @@ impl Heads {
         let scale = (width as f32).sqrt().recip();
         let heads = map(batch * self.count, |job| {
             let (sample, head) = (job / self.count, job % self.count);
+            #[cfg(target_arch = "x86_64")]
+            if !self.causal && attend::suits(k.tokens) {
+                return attended([q, k, v].map(|side| side.head(sample, head, width)), width, scale);
+            }
             let mut out = vec![0.0; q.tokens * width];
             let mut scores = vec![0.0; SLICE.min(q.tokens) * k.tokens];
             for first in (0..q.tokens).step_by(SLICE) {
@@ -143,6 +156,11 @@ impl Heads {
         let tokens = k.tokens;
         let heads = map(batch * self.count, |job| {
             let (sample, head) = (job / self.count, job % self.count);
+            #[cfg(target_arch = "x86_64")]
+            if !self.causal && attend::suits(tokens) {
+                let sides = [q, k, v, grad].map(|side| side.head(sample, head, width));
+                return attended_backward(sides, width, scale);
+            }
             let [mut dq, mut dk, mut dv] = [q.tokens, tokens, tokens].map(|n| vec![0.0; n * width]);
             let mut weights = vec![0.0; SLICE.min(q.tokens) * tokens];
             let mut d_weights = weights.clone();
@@ -170,6 +188,81 @@ impl Heads {
         }
         Ok(())
     }
+}
+
+/// Rows of a head.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    stride: usize,
+    tokens: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Rows<'_> {
+    fn panel(self, width: usize) -> Panel {
+        Panel::of_rows(self.values, self.stride, width, self.tokens)
+    }
+
+    /// A block of tokens from the `first`, times `scale`, side by side; zeros where there are no more.
+    fn block(self, first: usize, width: usize, scale: f32) -> Vec<f32> {
+        let mut block = vec![0.0; QUERIES * width];
+        let rows = self.values.chunks(self.stride).take(self.tokens).skip(first);
+        for (out, row) in block.chunks_exact_mut(width).zip(rows) {
+            for (out, value) in out.iter_mut().zip(row) {
+                *out = value * scale;
+            }
+        }
+        block
+    }
+}
+
+/// Attention of one head, a block of queries at a time.
+#[cfg(target_arch = "x86_64")]
+fn attended([q, k, v]: [Rows; 3], width: usize, scale: f32) -> Vec<f32> {
+    let (keys, values) = (k.panel(width), v.panel(width));
+    let mut weights = Block::new(k.tokens);
+    let mut product = vec![0.0; QUERIES * values.channels()];
+    let mut out = vec![0.0; q.tokens * width];
+    for (n, out) in out.chunks_mut(QUERIES * width).enumerate() {
+        weights.scores(&q.block(n * QUERIES, width, scale * std::f32::consts::LOG2_E), &keys);
+        let sums = weights.exponentials(k.tokens);
+        weights.times(&values, &mut product);
+        let rows = product.chunks_exact(values.channels()).zip(sums);
+        for (out, (row, sum)) in out.chunks_exact_mut(width).zip(rows) {
+            for (out, value) in out.iter_mut().zip(row) {
+                *out = value / sum;
+            }
+        }
+    }
+    out
+}
+
+/// The gradients of queries, keys and values of one head.
+#[cfg(target_arch = "x86_64")]
+fn attended_backward([q, k, v, grad]: [Rows; 4], width: usize, scale: f32) -> [Vec<f32>; 3] {
+    let (keys, values) = (k.panel(width), v.panel(width));
+    let (mut dk, mut dv) = (Panel::zeros(width, k.tokens), Panel::zeros(width, k.tokens));
+    let (mut weights, mut gradients) = (Block::new(k.tokens), Block::new(k.tokens));
+    let mut product = vec![0.0; QUERIES * keys.channels()];
+    let mut dq = vec![0.0; q.tokens * width];
+    for (n, dq) in dq.chunks_mut(QUERIES * width).enumerate() {
+        let first = n * QUERIES;
+        weights.scores(&q.block(first, width, scale * std::f32::consts::LOG2_E), &keys);
+        let sums = weights.exponentials(k.tokens);
+        let grad = grad.block(first, width, 1.0);
+        gradients.scores(&grad, &values);
+        weights.softmax_backward(sums, &mut gradients, scale);
+        weights.spread(&grad, &mut dv);
+        // Queries behind the last are zeros, and so is what they add.
+        gradients.spread(&q.block(first, width, 1.0), &mut dk);
+        gradients.times(&keys, &mut product);
+        for (dq, row) in dq.chunks_exact_mut(width).zip(product.chunks_exact(keys.channels())) {
+            dq.copy_from_slice(&row[..width]);
+        }
+    }
+    [dq, dk.into_rows(), dv.into_rows()]
 }
 
 fn shaped(values: Vec<f32>, like: &Tensor) -> Result<Option<Tensor>> {
@@ -304,5 +397,58 @@ impl CustomOp1 for Heads {
         };
         with_values(qkv, |qkv| with_values(grad, |grad| run(qkv, grad)))???;
         shaped(gradient.values, qkv)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{D, Var};
+
+    /// Attention by candle's operations.
+    fn stock(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Tensor {
+        let (batch, n, channels) = q.dims3().unwrap();
+        let width = channels / heads;
+        let apart = |x: &Tensor| {
+            let x = x.reshape((batch, x.dim(1).unwrap(), heads, width)).unwrap();
+            x.transpose(1, 2).unwrap().contiguous().unwrap()
+        };
+        let scores = apart(q).matmul(&apart(k).transpose(2, 3).unwrap().contiguous().unwrap()).unwrap();
+        let weights = candle_nn::ops::softmax(&(scores / (width as f64).sqrt()).unwrap(), D::Minus1).unwrap();
+        let out = weights.matmul(&apart(v)).unwrap().transpose(1, 2).unwrap();
+        out.contiguous().unwrap().reshape((batch, n, channels)).unwrap()
+    }
+
+    #[test]
+    fn attention_to_any_number_of_tokens_has_stock_values_and_gradients_however_large_the_scores() {
+        let noise = |tokens: usize, channels: usize, scale: f64, shift: f64| {
+            let x = Tensor::randn(0.0_f32, 1.0, (2, tokens, channels), &Device::Cpu).unwrap();
+            Var::from_tensor(&((x * scale).unwrap() + shift).unwrap()).unwrap()
+        };
+        for (n, m, heads, width) in
+            [(5, 77, 2, 8), (64, 64, 3, 16), (9, 49, 1, 40), (17, 130, 2, 5), (3, 20, 2, 8)]
+        {
+            // Scores around zero, and all of them far below it.
+            for (scale, shift) in [(1.0, 0.0), (1.0, 8.0)] {
+                let channels = heads * width;
+                let (q, k) = (noise(n, channels, scale, shift), noise(m, channels, scale, -shift));
+                let (v, target) = (noise(m, channels, 1.0, 0.0), noise(n, channels, 1.0, 0.0));
+                let fused = Heads { count: heads, causal: false }.apart(&q, &k, &v).unwrap();
+                let wanted = stock(&q, &k, &v, heads);
+                let gradients =
+                    |out: &Tensor| (out * target.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+                let (got, want) = (gradients(&fused), gradients(&wanted));
+                let pairs = [&q, &k, &v].map(|x| (got.get(x).unwrap().clone(), want.get(x).unwrap().clone()));
+                for (what, (got, want)) in [(fused, wanted)].into_iter().chain(pairs).enumerate() {
+                    let size = want.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                    let off =
+                        (got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                    assert!(
+                        off <= 2e-4 * size.max(1.0),
+                        "{n} to {m} of {heads}x{width}, {what}: off by {off} of {size}"
+                    );
+                }
+            }
+        }
     }
 }

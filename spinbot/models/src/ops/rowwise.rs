@@ -39,24 +39,29 @@ for_each_machine! {
 /// Values summed apart from each other, so that a sum becomes vectors.
 const LANES: usize = 32;
 
+/// The sum of what `value` makes of the rows' values. Their lengths are equal.
 #[inline(always)]
-fn sum(count: usize, value: impl Fn(usize) -> f32) -> f32 {
+fn sum<const N: usize>(rows: [&[f32]; N], value: impl Fn([f32; N]) -> f32) -> f32 {
+    // Whole chunks as arrays: where an index could lie outside, the compiler keeps the loop scalar.
+    let split = rows.map(|row| row.as_chunks::<LANES>());
+    let count = split[0].0.len();
+    let chunks = split.map(|(chunks, _)| &chunks[..count]);
     let mut lanes = [0.0_f32; LANES];
-    let whole = count / LANES * LANES;
-    for first in (0..whole).step_by(LANES) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += value(first + lane);
+    for chunk in 0..count {
+        let at = chunks.map(|chunks| &chunks[chunk]);
+        for lane in 0..LANES {
+            lanes[lane] += value(at.map(|at| at[lane]));
         }
     }
-    let rest: f32 = (whole..count).map(value).sum();
-    lanes.iter().sum::<f32>() + rest
+    let rest: f32 = (count * LANES..rows[0].len()).map(|i| value(rows.map(|row| row[i]))).sum();
+    rest + lanes.iter().sum::<f32>()
 }
 
 #[inline(always)]
 fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
     let share = 1.0 / x.len().max(1) as f32;
-    let mean = share * sum(x.len(), |i| x[i]);
-    let variance = share * sum(x.len(), |i| (x[i] - mean) * (x[i] - mean));
+    let mean = share * sum([x], |[x]| x);
+    let variance = share * sum([x], |[x]| (x - mean) * (x - mean));
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
@@ -78,8 +83,8 @@ fn layer_norm_backward_body<const FMA: bool>(grad: &mut [f32], x: &[f32], weight
     let share = 1.0 / channels.max(1) as f32;
     for (grad, x) in grad.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
         let (mean, inverse) = moments(x, epsilon);
-        let first = share * sum(channels, |c| grad[c] * weight[c]);
-        let second = share * inverse * sum(channels, |c| grad[c] * weight[c] * (x[c] - mean));
+        let first = share * sum([grad, weight], |[grad, weight]| grad * weight);
+        let second = share * inverse * sum([grad, weight, x], |[grad, weight, x]| grad * weight * (x - mean));
         for c in 0..channels {
             let normalised = (x[c] - mean) * inverse;
             grad[c] = inverse * (fma::<FMA>(grad[c], weight[c], -first) - normalised * second);
@@ -132,20 +137,25 @@ fn geglu_backward_body<const FMA: bool>(dx: &mut [f32], x: &[f32], grad: &[f32],
 
 #[inline(always)]
 fn softmax_body<const FMA: bool>(rows: &mut [f32], length: usize, scale: f32) {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     for row in rows.chunks_exact_mut(length) {
+        let (chunks, rest) = row.as_chunks_mut::<LANES>();
         let mut lanes = [f32::NEG_INFINITY; LANES];
-        let chunks = row.chunks_exact(LANES);
-        let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-        for chunk in chunks {
+        for chunk in chunks.iter() {
             for lane in 0..LANES {
-                lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+                lanes[lane] = larger(lanes[lane], chunk[lane]);
             }
         }
-        let highest = lanes.iter().fold(rest, |a, b| a.max(*b));
-        for value in row.iter_mut() {
-            *value = exp::<FMA>((*value - highest) * scale);
+        let highest = lanes.iter().chain(&*rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
+        let mut sums = [0.0_f32; LANES];
+        for chunk in chunks.iter_mut() {
+            for lane in 0..LANES {
+                chunk[lane] = exp::<FMA>((chunk[lane] - highest) * scale);
+                sums[lane] += chunk[lane];
+            }
         }
-        let inverse = 1.0 / sum(length, |i| row[i]);
+        rest.iter_mut().for_each(|value| *value = exp::<FMA>((*value - highest) * scale));
+        let inverse = 1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>());
         row.iter_mut().for_each(|value| *value *= inverse);
     }
 }
@@ -153,7 +163,7 @@ fn softmax_body<const FMA: bool>(rows: &mut [f32], length: usize, scale: f32) {
 #[inline(always)]
 fn softmax_backward_body<const FMA: bool>(grad: &mut [f32], softmax: &[f32], length: usize, scale: f32) {
     for (grad, softmax) in grad.chunks_exact_mut(length).zip(softmax.chunks_exact(length)) {
-        let total = sum(length, |i| grad[i] * softmax[i]);
+        let total = sum([grad, softmax], |[grad, softmax]| grad * softmax);
         for (grad, softmax) in grad.iter_mut().zip(softmax) {
             *grad = softmax * (*grad - total) * scale;
         }
