@@ -64,9 +64,10 @@ impl wire::Session for NotebookSession {
     }
 
     fn execute(&mut self, request: &ExecuteRequest, out: &Output) -> ExecuteOutcome {
-        let mut cell = Cell { session: self, out, count: request.execution_count, serial: 0 };
+        let mut cell =
+            Cell { session: self, out, count: request.execution_count, serial: 0, next_cell: None };
         match cell.run(&request.code) {
-            Ok(()) => ExecuteOutcome::ok(),
+            Ok(()) => ExecuteOutcome::Ok { next_cell: cell.next_cell },
             Err(failure) => {
                 let EvalFailure { ename, evalue, traceback } = failure.report(&request.code);
                 ExecuteOutcome::Error(CellError { ename, evalue, traceback })
@@ -82,6 +83,8 @@ struct Cell<'a> {
     count: u64,
     /// Display ids given out.
     serial: u64,
+    /// What a magic left to be edited.
+    next_cell: Option<String>,
 }
 
 impl Cell<'_> {
@@ -151,6 +154,10 @@ impl Listener for Speaker {
 }
 
 impl spinbot_magics::Session for Cell<'_> {
+    fn next_cell(&mut self, text: &str) {
+        self.next_cell = Some(text.to_owned());
+    }
+
     fn display(&mut self, bundle: &Bundle, display_id: Option<&str>) {
         self.out.display_data(bundle.clone(), display_id);
     }

@@ -12,6 +12,7 @@ mod lsmagic;
 mod markdown;
 mod models;
 mod render;
+mod script;
 mod speak;
 mod time;
 mod train_lora;
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[&dyn Magic] = &[
     &markdown::Markdown,
     &models::Models,
     &render::Render,
+    &script::Script,
     &speak::Speak,
     &time::Time,
     &train_lora::TrainLora,

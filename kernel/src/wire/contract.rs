@@ -36,17 +36,10 @@ pub(crate) struct CellError {
 /// How a cell ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ExecuteOutcome {
-    /// It ran. `pages` are shown in the front end's pager, if it has one.
-    Ok { pages: Vec<Bundle> },
+    /// It ran. `next_cell` is put into a cell below it, by front ends that know how.
+    Ok { next_cell: Option<String> },
     /// It went wrong. Cells queued behind it are then aborted by the wire.
     Error(CellError),
-}
-
-impl ExecuteOutcome {
-    /// It ran and has nothing for the pager.
-    pub(crate) fn ok() -> Self {
-        ExecuteOutcome::Ok { pages: Vec::new() }
-    }
 }
 
 /// Runs cells in order. Lives and dies on one thread, so it need not be `Send`.

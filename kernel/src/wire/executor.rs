@@ -124,11 +124,9 @@ impl Executor {
             Err(why) => ExecuteOutcome::Error(why.clone()),
         };
         match outcome {
-            ExecuteOutcome::Ok { pages } => {
-                let payload: Vec<Value> = pages
-                    .into_iter()
-                    .map(|page| json!({"source": "page", "data": page.data, "start": 0}))
-                    .collect();
+            ExecuteOutcome::Ok { next_cell } => {
+                let next = |text| json!({"source": "set_next_input", "text": text, "replace": false});
+                let payload: Vec<Value> = next_cell.into_iter().map(next).collect();
                 let reply = json!({"status": "ok", "execution_count": *count, "payload": payload, "user_expressions": {}});
                 (false, reply)
             }

@@ -3,6 +3,9 @@
 use super::{FRAME, QUIET, bar, data_uri, escape};
 use spinbot::{Bundle, JobView, follow};
 
+/// Letters of a text that are shown while it is written: the last ones.
+const LONGEST_TEXT: usize = 1200;
+
 /// The card of a job; `picture` is its latest preview as MIME type and bytes.
 pub(crate) fn job_card(view: &JobView, picture: Option<(&str, &[u8])>) -> Bundle {
     let caption = follow::caption(view);
@@ -14,16 +17,25 @@ pub(crate) fn job_card(view: &JobView, picture: Option<(&str, &[u8])>) -> Bundle
         let width = if mime == "image/png" { 480 } else { 256 };
         format!("<img src=\"{uri}\" style=\"display:block;max-width:100%;width:{width}px;margin:6px 0\">")
     });
+    let written: String = view.texts.values().map(|text| written(text)).collect();
     let fault =
         view.fault.as_ref().map_or(String::new(), |fault| format!("<div>{}</div>", escape(&fault.message)));
     let html = format!(
         "<div style=\"max-width:32em;padding:8px 12px;{FRAME}\">\
-         <div><b>{title}</b></div>{image}{bar}<div style=\"{QUIET}\">{caption}{cached}</div>{fault}</div>",
+         <div><b>{title}</b></div>{image}{written}{bar}<div style=\"{QUIET}\">{caption}{cached}</div>{fault}</div>",
         bar = bar(view.fraction, view.state),
         caption = escape(&caption),
         cached = escape(&cached(view)),
     );
     Bundle::text(format!("{}: {percent:.0}% {caption}", view.title)).with("text/html", html)
+}
+
+/// A text that is being written.
+fn written(text: &str) -> String {
+    let count = text.chars().count();
+    let last: String = text.chars().skip(count.saturating_sub(LONGEST_TEXT)).collect();
+    let more = if count > LONGEST_TEXT { "…" } else { "" };
+    format!("<div style=\"margin:6px 0\">{more}{}</div>", escape(&last))
 }
 
 /// Which steps needed no work, as an afterthought to the caption.

@@ -24,12 +24,14 @@ fn names_flags_choices_and_files_complete() {
     check(
         "let a = 1;\n%|",
         Some(
-            "%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %speak %time %train_lora %voices / %",
+            "%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %script %speak %time %train_lora %voices / %",
         ),
     );
     check(
         "%%|",
-        Some("%%bash %%clone_voice %%draw %%html %%markdown %%render %%speak %%time %%train_lora / %%"),
+        Some(
+            "%%bash %%clone_voice %%draw %%html %%markdown %%render %%script %%speak %%time %%train_lora / %%",
+        ),
     );
     check("?re|", Some("?render / ?re"));
     check("%render --pre|", Some("--preset / --pre"));

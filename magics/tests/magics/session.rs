@@ -144,6 +144,10 @@ impl Session for Notebook {
         self.seen.push(format!("clear {wait}"));
     }
 
+    fn next_cell(&mut self, text: &str) {
+        self.seen.push(format!("next cell {text}"));
+    }
+
     fn stream(&mut self, name: StreamName, text: &str) {
         self.seen.push(format!("{name:?} {text}"));
     }

@@ -104,6 +104,8 @@ pub enum EventBody {
     },
     /// Something to look at before the end.
     Preview { step: String, name: String, artifact: ArtifactRef },
+    /// A text that is being written: what was said of it so far is kept up to the byte `from`, then `text` follows.
+    Text { step: String, name: String, from: usize, text: String },
     /// A line for the log.
     Log { step: String, line: String },
     /// A step's output is in the store.
@@ -179,6 +181,9 @@ pub struct JobView {
     pub metrics: BTreeMap<String, Vec<(f64, f64)>>,
     /// Latest preview by name.
     pub previews: BTreeMap<String, ArtifactRef>,
+    /// Texts that are being written, by name.
+    #[serde(default)]
+    pub texts: BTreeMap<String, String>,
     /// Outputs by step and name.
     pub artifacts: BTreeMap<String, BTreeMap<String, ArtifactRef>>,
     /// Steps whose result was already there.
@@ -226,6 +231,12 @@ impl JobView {
             }
             EventBody::Preview { name, artifact, .. } => {
                 self.previews.insert(name.clone(), artifact.clone());
+            }
+            EventBody::Text { name, from, text, .. } => {
+                let written = self.texts.entry(name.clone()).or_default();
+                let kept = (0..=(*from).min(written.len())).rev().find(|at| written.is_char_boundary(*at));
+                written.truncate(kept.unwrap_or(0));
+                written.push_str(text);
             }
             EventBody::Log { line, .. } => self.log.push(line.clone()),
             EventBody::Artifact { step, output, artifact } => {

@@ -4,6 +4,7 @@
 //! `VERSION`, so that results of the old code are not taken for its own.
 
 mod pictures;
+mod writing;
 
 pub use pictures::{
     AUTO, ArrangePictures, ConvertLora, Draw, LoraTargets, LrSchedule, Precision, ReadPictures,
@@ -11,6 +12,7 @@ pub use pictures::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+pub use writing::{Llm, Tone, WriteScript};
 
 /// Parameters of one kind of step.
 pub trait StepParams: Serialize + DeserializeOwned {

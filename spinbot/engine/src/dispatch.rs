@@ -39,6 +39,13 @@ pub(crate) struct Errand<'a> {
     pub made_by: MadeBy,
 }
 
+/// What a step left.
+pub(crate) struct Ended {
+    pub outputs: BTreeMap<String, ArtifactRef>,
+    /// Whether they stand for all runs of the same step.
+    pub lasting: bool,
+}
+
 /// A task in a worker's hands.
 struct Handed {
     /// The worker's number for it.
@@ -71,7 +78,7 @@ impl Bench {
         errand: Errand<'_>,
         store: &Store,
         progress: &mut Progress,
-    ) -> Result<BTreeMap<String, ArtifactRef>, Stopped> {
+    ) -> Result<Ended, Stopped> {
         let ended = self.run_to_its_end(errand, store, progress);
         if self.busy {
             // Given up from our side (a full disk): what it still says would be taken for the next step's.
@@ -85,7 +92,7 @@ impl Bench {
         errand: Errand<'_>,
         store: &Store,
         progress: &mut Progress,
-    ) -> Result<BTreeMap<String, ArtifactRef>, Stopped> {
+    ) -> Result<Ended, Stopped> {
         let Errand { record, step, kind, task, mut made_by } = errand;
         let scratch = task.scratch.clone();
         let started = Instant::now();
@@ -145,6 +152,9 @@ impl Bench {
                 FromWorker::Metric { name, at, value } => {
                     record.append(EventBody::Metric { step: step_name, name, at, value })?;
                 }
+                FromWorker::Text { name, from, text } => {
+                    record.append(EventBody::Text { step: step_name, name, from, text })?;
+                }
                 FromWorker::Log { line } => record.append(EventBody::Log { step: step_name, line })?,
                 FromWorker::Preview { name, media_type, file } => {
                     made_by.seconds = started.elapsed().as_secs_f64();
@@ -152,9 +162,10 @@ impl Bench {
                         store.keep_output(&inside(&scratch, &file)?, &media_type, &name, &made_by)?;
                     record.append(EventBody::Preview { step: step_name, name, artifact })?;
                 }
-                FromWorker::Outputs { outputs } => {
+                FromWorker::Outputs { outputs, lasting } => {
                     made_by.seconds = started.elapsed().as_secs_f64();
-                    return keep_outputs(store, kind, &scratch, outputs, &made_by);
+                    let outputs = keep_outputs(store, kind, &scratch, outputs, &made_by)?;
+                    return Ok(Ended { outputs, lasting });
                 }
                 FromWorker::Fault { fault } => return Err(Stopped::Failed(fault)),
                 FromWorker::Cancelled => return Err(Stopped::Cancelled),

@@ -125,8 +125,11 @@ fn run_step(
         kept: store.kept(&made_by.key),
     };
     let key = made_by.key.clone();
-    let outputs = bench.run(Errand { record, step: &step.id, kind, task, made_by }, store, progress)?;
-    store.keep_step_result(&key, &outputs)?;
+    let ended = bench.run(Errand { record, step: &step.id, kind, task, made_by }, store, progress)?;
+    let outputs = ended.outputs;
+    if ended.lasting {
+        store.keep_step_result(&key, &outputs)?;
+    }
     store.forget(&key);
     tell_outputs(record, step, &outputs)?;
     if let Some(event) = progress.step_done(&step.id, Instant::now()) {

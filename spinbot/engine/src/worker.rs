@@ -70,12 +70,19 @@ pub(crate) enum FromWorker {
         media_type: String,
         file: String,
     },
+    /// A text that is being written, from that byte on.
+    Text {
+        name: String,
+        from: usize,
+        text: String,
+    },
     Log {
         line: String,
     },
-    /// The end: the step's outputs.
+    /// The end: the step's outputs, and whether they stand for all runs of the same step.
     Outputs {
         outputs: Vec<TaskOutput>,
+        lasting: bool,
     },
     /// The end: it cannot be done.
     Fault {

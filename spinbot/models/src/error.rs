@@ -188,6 +188,14 @@ pub enum ModelError {
         /// What to ask for instead.
         advice: String,
     },
+    /// A language model that is not computed here, or a text that it cannot read or write.
+    #[error("the language model: {reason}")]
+    Language {
+        /// What stands in the way.
+        reason: String,
+        /// What to do instead.
+        advice: String,
+    },
     /// A scheduler's config, or a run of it, that cannot be met.
     #[error("the scheduler cannot run: {reason}")]
     Scheduler {
@@ -266,6 +274,7 @@ impl ModelError {
             | ModelError::Sound { advice, .. }
             | ModelError::Prompt { advice, .. }
             | ModelError::Drawing { advice, .. }
+            | ModelError::Language { advice, .. }
             | ModelError::Training { advice, .. } => Some(advice.clone()),
             ModelError::Scheduler { .. } => Some(
                 "take another sampling method or number of steps: DDIM, Euler, Euler a, DPM++ 2M and LCM are there"

@@ -11,6 +11,7 @@
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
 //! - [`diffusion`]: pictures from text;
+//! - [`language`]: text from a language model;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
 //!
@@ -36,8 +37,10 @@ pub mod faces;
 mod fetch;
 mod hash;
 pub mod kokoro;
+pub mod language;
 pub mod listen;
 pub mod manifest;
+mod memory;
 mod ops;
 mod picture;
 pub mod pocket;
@@ -49,5 +52,6 @@ pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};
 pub use error::{ModelError, Result};
 pub use manifest::model_hash;
+pub use memory::{give_back_memory, keep_memory};
 pub use ops::OpSet;
 pub use store::{ModelStatus, Place, PullProgress, Store, Verified};

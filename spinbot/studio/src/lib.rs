@@ -6,7 +6,7 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora`, `write_script` |
 //! | `hearing` | what sound tells of a mouth |
 //! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
@@ -14,6 +14,7 @@
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |
 //! | `pictures/` | pictures to learn from: what is cut out of each, and what it is seen to show |
 //! | `scoring` | what pictures are worth: identity, adherence, diversity |
+//! | `writing/` | a script from a topic: what is asked, how answers are judged |
 //! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
 //!
@@ -45,6 +46,7 @@ mod step;
 mod steps;
 mod training;
 mod viseme;
+mod writing;
 
 pub use clips::{ClipReport, Clips};
 #[doc(hidden)]

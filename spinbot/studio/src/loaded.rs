@@ -10,6 +10,7 @@ use spinbot_models::diffusion::lora_file::LoraFile;
 use spinbot_models::diffusion::pipeline::{AppliedLoras, Pipeline, Precision};
 use spinbot_models::kokoro::voice::StockVoices;
 use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
+use spinbot_models::language::LanguageModel;
 use spinbot_models::listen::Listener;
 use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage};
 use spinbot_models::{Device, ModelError, Store};
@@ -81,6 +82,33 @@ pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
         .and_then(|files| Pocket::load(&files, PocketLanguage::English, &Device::cpu()));
     let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
     *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
+    Ok(loaded)
+}
+
+/// A language model, which remembers what it has read: one conversation at a time.
+pub(crate) type Writer = Arc<Mutex<LanguageModel>>;
+
+/// The language model that is fetched with SpinBot's own.
+pub(crate) fn smollm2() -> Result<Writer, Fault> {
+    static KEPT: Kept<Mutex<LanguageModel>> = Kept::new();
+    KEPT.get(|store, device| Ok(Mutex::new(LanguageModel::open(&store.checked_file("smollm2")?, device)?)))
+}
+
+/// A language model of the user's own. Of several the last is kept.
+pub(crate) fn language_model(weights: &StepInput, device: &Device) -> Result<Writer, Fault> {
+    static KEPT: Mutex<Option<((String, String), Writer)>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = (weights.sha256.clone(), device.place());
+    if let Some((known, loaded)) = &*slot
+        && *known == wanted
+    {
+        return Ok(Arc::clone(loaded));
+    }
+    *slot = None;
+    let loaded =
+        LanguageModel::open(&weights.path, device).map_err(|error| model_fault(error).about("llm"))?;
+    let loaded = Arc::new(Mutex::new(loaded));
+    *slot = Some((wanted, Arc::clone(&loaded)));
     Ok(loaded)
 }
 

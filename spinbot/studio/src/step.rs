@@ -5,7 +5,7 @@ use spinbot::steps::Precision;
 use spinbot::steps::{
     Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
     EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, ScorePictures, Speak,
-    StepParams, TrainLora,
+    StepParams, TrainLora, WriteScript,
 };
 use spinbot::{Fault, plan::Step};
 use spinbot_models::diffusion::checkpoint::Family;
@@ -46,6 +46,12 @@ pub trait Report {
     fn metric(&mut self, name: &str, at: f64, value: f64);
     /// Something to look at before the end.
     fn preview(&mut self, name: &str, media_type: &str, bytes: &[u8]);
+    /// A text that is being written, as far as it is; called as often as the step likes, thinned out by the receiver but
+    /// where it is `whole`.
+    fn text(&mut self, _name: &str, _text: &str, _whole: bool) {}
+    /// The outputs are those of this run alone: asked for again, the step runs again. For what was made in place of what
+    /// was asked for.
+    fn passing(&mut self) {}
     /// A line for the log.
     fn log(&mut self, line: &str);
     /// A folder for what must outlive the step when it is stopped, fails or dies: the same step, run again, finds it as
@@ -186,6 +192,7 @@ const STEPS: &[Entry] = &[
     entry::<ArrangePictures>(),
     entry::<ScorePictures>(),
     entry::<ConvertLora>(),
+    entry::<WriteScript>(),
 ];
 const KINDS: [Kind; STEPS.len()] = {
     let mut kinds = [STEPS[0].kind; STEPS.len()];

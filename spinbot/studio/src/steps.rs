@@ -19,3 +19,4 @@ mod read_voice;
 mod score_pictures;
 mod speak;
 mod train_lora;
+mod write_script;

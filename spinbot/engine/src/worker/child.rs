@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const LONGEST_LINE: usize = 16 << 20;
 /// Progress said more often than this is dropped here, before it costs a pipe write.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(40);
+/// So is a text that is said more often: ten times a second reads as smooth.
+const TEXT_PAUSE: Duration = Duration::from_millis(100);
 /// Stack of the thread that runs steps: decoders of hostile files recurse.
 const STACK: usize = 64 << 20;
 
@@ -41,6 +43,7 @@ pub fn worker_main() -> io::Result<()> {
 /// When the pipes cannot be set up or written.
 pub fn worker_main_with(catalogue: Arc<dyn Catalogue>) -> io::Result<()> {
     die_with_the_engine();
+    spinbot_models::keep_memory();
     let (commands, answers) = take_the_pipes()?;
     let cancelled = Arc::new(AtomicU64::new(0));
     let (tasks, queue) = mpsc::channel();
@@ -56,6 +59,7 @@ pub fn worker_main_with(catalogue: Arc<dyn Catalogue>) -> io::Result<()> {
             if !run(&*catalogue, task, &mut answers, &cancelled)? {
                 break;
             }
+            spinbot_models::give_back_memory();
         }
         Ok(())
     })?;
@@ -93,6 +97,8 @@ fn run(catalogue: &dyn Catalogue, task: Task, answers: &mut File, cancelled: &At
         kept: &task.kept,
         files: 0,
         last: HashMap::new(),
+        texts: HashMap::new(),
+        lasting: true,
         broken: None,
     };
     report.say(&FromWorker::Begun);
@@ -110,7 +116,7 @@ fn run(catalogue: &dyn Catalogue, task: Task, answers: &mut File, cancelled: &At
                 })
             });
             match kept.collect::<io::Result<Vec<_>>>() {
-                Ok(outputs) => (FromWorker::Outputs { outputs }, true),
+                Ok(outputs) => (FromWorker::Outputs { outputs, lasting: report.lasting }, true),
                 Err(e) => {
                     let source = crate::EngineError::Io {
                         doing: "cannot write in",
@@ -150,6 +156,10 @@ struct Speaker<'a> {
     files: u64,
     /// When progress was last said, by unit.
     last: HashMap<String, Instant>,
+    /// Texts as they were last said, and when.
+    texts: HashMap<String, (String, Instant)>,
+    /// Whether the outputs stand for all runs of the same step.
+    lasting: bool,
     /// The first failure to write; the step is then told to stop.
     broken: Option<io::Error>,
 }
@@ -203,6 +213,25 @@ impl Report for Speaker<'_> {
             }
             Err(e) => self.log(&format!("the preview `{name}` could not be written: {e}")),
         }
+    }
+
+    fn text(&mut self, name: &str, text: &str, whole: bool) {
+        let now = Instant::now();
+        let (from, rest) = match self.texts.get(name) {
+            Some((_, at)) if !whole && now - *at < TEXT_PAUSE => return,
+            Some((said, _)) => {
+                let same = said.chars().zip(text.chars()).take_while(|(a, b)| a == b);
+                let from = same.map(|(c, _)| c.len_utf8()).sum();
+                (from, text[from..].to_owned())
+            }
+            None => (0, text.to_owned()),
+        };
+        self.texts.insert(name.to_owned(), (text.to_owned(), now));
+        self.say(&FromWorker::Text { name: name.to_owned(), from, text: rest });
+    }
+
+    fn passing(&mut self) {
+        self.lasting = false;
     }
 
     fn log(&mut self, line: &str) {

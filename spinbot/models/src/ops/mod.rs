@@ -10,6 +10,8 @@
 //!
 //! Which networks exist is not known here.
 
+#[cfg(target_arch = "x86_64")]
+mod attend;
 mod attention;
 mod before;
 mod block;
@@ -21,6 +23,7 @@ mod fused;
 pub(crate) mod gemm;
 mod norm;
 mod product;
+mod quantized;
 mod rowwise;
 mod simd;
 #[cfg(test)]
@@ -33,6 +36,7 @@ pub(crate) use before::{First, Norm};
 pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
 pub(crate) use frozen::{Adapter, Frozen};
 pub(crate) use product::Geometry;
+pub(crate) use quantized::Quantized;
 pub(crate) use simd::for_each_machine;
 pub(crate) use upsample::Upsample;
 
