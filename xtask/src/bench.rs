@@ -22,6 +22,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "render", script: "bench_render.py", peers: false, example: None },
     Bench { name: "tts", script: "bench_tts.py", peers: true, example: Some("speech_stages") },
     Bench { name: "diffusion", script: "bench_diffusion.py", peers: true, example: Some("diffusion_speed") },
+    Bench { name: "script", script: "bench_script.py", peers: true, example: Some("language_speed") },
     Bench { name: "voice", script: "bench_voice.py", peers: true, example: None },
 ];
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask test [--no-build] [STAGE]...   build, set up and test; without a STAGE, all of them
-       cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render, tts, diffusion, voice
+       cargo xtask bench NAME [OPTION]...         measure; NAME is one of kernel, render, tts, diffusion, script, voice
        cargo xtask pretrain [--install] [FOLDER]  train the embedded image model, or go on with it
        cargo xtask check-cuda                     fetch a CUDA toolkit and check that all compiles with it
        cargo xtask setup                          only build and set up

@@ -283,7 +283,8 @@ impl Decoder {
                 advice: "make it shorter".into(),
             });
         }
-        let logits = self.compute(tokens).map_err(ModelError::tensor("reading a text"))?;
+        // In the pool as a whole: from outside of it each of two hundred products would wake it and wait.
+        let logits = rayon::scope(|_| self.compute(tokens)).map_err(ModelError::tensor("reading a text"))?;
         self.read = total;
         Ok(logits)
     }

@@ -62,7 +62,7 @@ impl Run for WriteScript {
                         // Said aloud, and not kept as the answer of the one that was asked for.
                         let help = fault.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
                         notes.push(format!(
-                            "{}{help}. SmolLM2, the small built-in model, wrote this instead.",
+                            "{}{help}. SmolLM2 wrote this instead.",
                             fault.message
                         ));
                         report.log(notes.last().map_or("", String::as_str));

@@ -172,7 +172,7 @@ unsafe fn avx512<const EIGHT: bool, const T: usize>(
                 true => std::array::from_fn(load),
                 false => std::array::from_fn(|n| match n {
                     0..4 => _mm512_and_si512(load(n), low),
-                    _ => _mm512_and_si512(_mm512_srli_epi16::<4>(load(n - 4)), low),
+                    _ => _mm512_and_si512(_mm512_srli_epi32::<4>(load(n - 4)), low),
                 }),
             };
             numbers = numbers.add(if EIGHT { 512 } else { 256 });
@@ -255,9 +255,40 @@ unsafe fn avx2<const EIGHT: bool, const T: usize>(
     }
 }
 
+/// Rounds values to `scale·number` with numbers of -127 to 127, a scale for each [`BLOCK`], and sums the rounded ones.
+pub(super) fn round_to_8_bits(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was just found.
+        return unsafe { round_avx512(x, numbers, scales, sums) };
+    }
+    round(x, numbers, scales, sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn round_avx512(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    use std::arch::x86_64::*;
+    let blocks = x.as_chunks::<BLOCK>().0.iter().zip(numbers.as_chunks_mut::<BLOCK>().0);
+    for ((x, numbers), (scale, sum)) in blocks.zip(scales.iter_mut().zip(sums)) {
+        // SAFETY: a block is two registers of values, and as many bytes.
+        unsafe {
+            let (a, b) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(16)));
+            let most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
+            let inverse = _mm512_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+            let whole = |x: __m512| _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+            let (a, b) = (whole(a), whole(b));
+            _mm_storeu_si128(numbers.as_mut_ptr().cast(), _mm512_cvtsepi32_epi8(a));
+            _mm_storeu_si128(numbers.as_mut_ptr().add(16).cast(), _mm512_cvtsepi32_epi8(b));
+            *scale = most / 127.0;
+            *sum = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b)) as f32 * *scale;
+        }
+    }
+}
+
 for_each_machine! {
-    /// Rounds values to `scale·number` with numbers of -127 to 127, a scale for each [`BLOCK`], and sums the rounded ones.
-    fn round_to_8_bits(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) = round_body
+    /// The same for every machine.
+    fn round(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) = round_body
 }
 
 #[inline(always)]
