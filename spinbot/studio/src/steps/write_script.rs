@@ -61,10 +61,7 @@ impl Run for WriteScript {
                     Err(StepError::Fault(fault)) => {
                         // Said aloud, and not kept as the answer of the one that was asked for.
                         let help = fault.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
-                        notes.push(format!(
-                            "{}{help}. SmolLM2 wrote this instead.",
-                            fault.message
-                        ));
+                        notes.push(format!("{}{help}. SmolLM2 wrote this instead.", fault.message));
                         report.log(notes.last().map_or("", String::as_str));
                         report.passing();
                         let instead = writing::smollm2().map_err(|missing| {

@@ -23,12 +23,14 @@ const FOREIGN: &[&str] = &[
 ];
 /// Words that carry no topic.
 const COMMON: &[&str] = &[
-    "about", "after", "again", "also", "because", "been", "before", "being", "between", "does", "doing",
-    "done", "down", "each", "every", "from", "have", "having", "here", "into", "itself", "just", "like",
-    "many", "more", "most", "much", "must", "only", "other", "over", "same", "should", "some", "such",
-    "than", "that", "their", "them", "then", "there", "these", "they", "this", "those", "three", "through",
-    "under", "until", "very", "want", "were", "what", "when", "where", "which", "while", "whom", "will",
-    "with", "would", "your", "yours", "explain", "people", "things",
+    "all", "and", "any", "are", "can", "for", "had", "has", "her", "him", "his", "how", "its", "new", "not",
+    "one", "our", "own", "she", "the", "too", "two", "was", "who", "why", "you", "about", "after", "again",
+    "also", "because", "been", "before", "being", "between", "does", "doing", "done", "down", "each",
+    "every", "from", "have", "having", "here", "into", "itself", "just", "like", "many", "more", "most",
+    "much", "must", "only", "other", "over", "same", "should", "some", "such", "than", "that", "their",
+    "them", "then", "there", "these", "they", "this", "those", "three", "through", "under", "until", "very",
+    "want", "were", "what", "when", "where", "which", "while", "whom", "will", "with", "would", "your",
+    "yours", "explain", "people", "things",
 ];
 /// Letters of a word that are compared: "octopuses" is about "octopus".
 const STEM: usize = 5;
@@ -175,7 +177,7 @@ fn stem(word: &str) -> String {
 fn on_topic(said: &[String], topic: &str) -> f64 {
     let said: BTreeSet<String> = said.iter().map(|word| stem(word)).collect();
     let own: BTreeSet<String> = words(topic)
-        .filter(|word| word.chars().count() > 3 && !COMMON.contains(&word.to_lowercase().as_str()))
+        .filter(|word| word.chars().count() > 2 && !COMMON.contains(&word.to_lowercase().as_str()))
         .map(stem)
         .collect();
     match own.len() {
@@ -285,6 +287,14 @@ mod tests {
             assert!(score < 0.85, "{worse}: {score} {problems:?}");
             assert!(problems.iter().any(|p| p.contains(problem)), "{worse}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn a_topic_of_short_words_is_seen_in_what_is_said() {
+        let said = |text: &str| words(text).map(str::to_lowercase).collect::<Vec<_>>();
+        assert_eq!(on_topic(&said("Tea came from China."), "the history of tea"), 1.0);
+        assert_eq!(on_topic(&said("Bread is old."), "the history of tea"), 0.0);
+        assert_eq!(on_topic(&said("Bread is old."), "how to be"), 1.0, "nothing to look for");
     }
 
     #[test]
