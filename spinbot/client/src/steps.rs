@@ -82,8 +82,9 @@ impl StepParams for Drive {
 
 /// Moves the picture by the motion and encodes the frames.
 ///
-/// Inputs `picture`, `landmarks`, `motion`. Outputs: `video` (MP4, H.264, no sound), `first_frame` (JPEG,
-/// shown as a preview before the rest is drawn), `sheet` (JPEG contact sheet of 24 frames).
+/// Inputs `picture`, `landmarks`, `motion`, and `timing` (of [`Speak`]) where its words are to be burned in as subtitles.
+/// Outputs: `video` (MP4, H.264, no sound), `first_frame` (JPEG, shown as a preview before the rest is drawn), `sheet`
+/// (JPEG contact sheet of 24 frames).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Animate {
     /// H.264 quantizer, 10 (fine) ..= 40 (small).
@@ -93,7 +94,7 @@ pub struct Animate {
 impl StepParams for Animate {
     const KIND: &'static str = "animate";
     const VERSION: u32 = 2;
-    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion"];
+    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion", "timing?"];
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 

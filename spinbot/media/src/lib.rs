@@ -8,6 +8,7 @@
 //! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, what ails a clip, WAV and MP3 |
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
 //! | [`album`] | a contact sheet of pictures with their captions |
+//! | [`caption`] | one or two lines of words burned into a frame |
 //! | [`grid`] | a labelled grid of pictures, for sweeps |
 //! | [`plot`] | curves of a training run |
 //! | [`spectrogram`], [`waveform`] | clips to look at |
@@ -32,6 +33,7 @@
 
 pub mod album;
 pub mod audio;
+pub mod caption;
 mod colour;
 mod error;
 mod font;

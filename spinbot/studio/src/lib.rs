@@ -16,6 +16,7 @@
 //! | `scoring` | what pictures are worth: identity, adherence, diversity |
 //! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
+//! | `subtitles` | which words stand in which frame |
 //!
 //! ```
 //! use spinbot::{Input, Step, steps::ReadPortrait};
@@ -43,6 +44,7 @@ mod scoring;
 mod speaking;
 mod step;
 mod steps;
+mod subtitles;
 mod training;
 mod viseme;
 

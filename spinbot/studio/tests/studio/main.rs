@@ -9,6 +9,7 @@ mod pocket;
 mod refusals;
 mod scoring;
 mod speech;
+mod subtitles;
 mod talking_head;
 mod tiny_model;
 mod training;
