@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pathlib
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -100,6 +104,30 @@ def test_rust_renders_what_the_magic_renders(studio: Conversation):
         'let take: spinbot::Take = spinbot::render().portrait("no-face.png").speech("hello.flac").run()?;'
     )
     assert not wrong.ok and "no-face.png" in wrong.shown and "help:" in wrong.shown, wrong.shown
+
+
+def test_a_video_says_that_it_is_synthetic_and_what_it_was_made_of(studio: Conversation, home):
+    cell = studio.run(GOOD + " --as told --seed 110")
+    assert cell.ok, cell.shown
+    assert studio.run("let told_about: spinbot::provenance::Metadata = told.metadata()?;").ok
+    assert "synthetic media" in studio.value("told_about.notice.clone()")
+    path = pathlib.Path(studio.value("told.path().display().to_string()").strip('"'))
+    file = path.read_bytes()
+    for private in (str(studio.cwd), str(home), str(pathlib.Path.home()) + "/"):
+        assert private.encode() not in file, f"the file names {private}"
+    steps = studio.value("told_about.provenance.iter().flat_map(|p| &p.steps).count()")
+    assert steps == "4", "all steps before the last are told"
+    if shutil.which("ffprobe") is None:
+        return
+    probe = ["ffprobe", "-v", "error", "-show_format", "-of", "json", str(path)]
+    tags = json.loads(subprocess.run(probe, check=True, capture_output=True).stdout)["format"]["tags"]
+    assert tags["title"] == "render face.png saying hello.flac"
+    assert tags["comment"] == "made with SpinBot; synthetic media: a generated face with a recorded voice"
+    plan = json.loads(tags["spinbot.plan"])
+    assert plan["digital_source_type"].endswith("/compositeSynthetic")
+    assert [step["kind"] for step in plan["steps"]] == ["read_portrait", "read_speech", "drive", "animate"]
+    assert plan["steps"][2]["seed"] == 110 and plan["steps"][3]["inputs"]["motion"]["from"] == "drive.motion"
+    assert len(plan["steps"][0]["inputs"]["portrait"]["sha256"]) == 64
 
 
 def test_every_journal_is_numbered_monotone_and_ends_once(studio: Conversation, home):

@@ -31,6 +31,7 @@ pub mod models;
 pub mod pictures;
 pub mod plan;
 pub mod protocol;
+pub mod provenance;
 pub mod render;
 pub mod scores;
 pub mod speak;
@@ -86,6 +87,7 @@ pub mod prelude {
     pub use crate::loras::{Lora, LoraFormat};
     pub use crate::pictures::{Captions, Crop, PicturesRead};
     pub use crate::plan::{Plan, Step};
+    pub use crate::provenance::{Metadata, Provenance};
     pub use crate::render::{Render, Subtitles};
     pub use crate::scores::{Answered, PictureScores, Scores};
     pub use crate::speak::{SoundFormat, Spoken};

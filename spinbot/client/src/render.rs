@@ -229,6 +229,7 @@ impl Render {
         let encode = Step::new(&Encode { title: title.clone() })
             .with("video", animate.output("video"))
             .with("speech", speech)
+            .with("provenance", Input::Provenance)
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
         let steps = [vec![read_portrait], steps, vec![animate, encode]].concat();

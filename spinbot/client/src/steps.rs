@@ -98,9 +98,11 @@ impl StepParams for Animate {
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 
-/// Joins picture and sound: trims or pads the speech to the video's length, writes FLAC beside H.264 in an MP4.
+/// Joins picture and sound: trims or pads the speech to the video's length, writes FLAC beside H.264 in an MP4 that says
+/// it is synthetic and what it was made of.
 ///
-/// Inputs `video`, `speech`. Output `video` (MP4).
+/// Inputs `video`, `speech`, `provenance` ([`crate::Input::Provenance`]). Output `video` (MP4, its tags are
+/// [`crate::provenance::Metadata`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Encode {
     /// Written into the file's metadata as its title.
@@ -109,8 +111,8 @@ pub struct Encode {
 
 impl StepParams for Encode {
     const KIND: &'static str = "encode";
-    const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["video", "speech"];
+    const VERSION: u32 = 2;
+    const INPUTS: &'static [&'static str] = &["video", "speech", "provenance"];
     const OUTPUTS: &'static [&'static str] = &["video"];
 }
 

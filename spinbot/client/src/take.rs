@@ -1,6 +1,7 @@
 //! What a render leaves: a video, and all that is known of it.
 
 use crate::event::ArtifactRef;
+use crate::provenance::{Metadata, PLAN_TAG};
 use crate::timing::SpeechTiming;
 use crate::{Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,21 @@ impl Take {
         let path = self.path();
         crate::mp4::duration(&self.bytes()?)
             .ok_or_else(|| Fault::new(format!("{}: no MP4 movie", path.display())))
+    }
+
+    /// What the MP4 says of itself: its title, that it is synthetic, and the steps it was made by.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn metadata(&self) -> Result<Metadata> {
+        let mut tags = crate::mp4::tags(&self.bytes()?);
+        let mut tag = |name: &str| tags.remove(name).unwrap_or_default();
+        Ok(Metadata {
+            title: tag("nam"),
+            notice: tag("cmt"),
+            software: tag("too"),
+            provenance: serde_json::from_str(&tag(PLAN_TAG)).ok(),
+        })
     }
 
     /// Where the MP4 lies.

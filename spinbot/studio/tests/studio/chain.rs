@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use spinbot::provenance::Provenance;
 use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
@@ -174,11 +175,11 @@ impl Chain {
     fn film(&self, names: &[&'static str]) -> Told {
         let inputs: Vec<_> = names.iter().map(|name| (*name, self.path(name))).collect();
         let told = self.step(&Animate { quantizer: 24 }, &inputs, "silent_");
-        self.step(
-            &Encode { title: "a test".into() },
-            &[("video", self.path("silent_video")), ("speech", self.path("speech"))],
-            "",
-        );
+        let provenance = serde_json::to_vec(&Provenance::new(Vec::new())).unwrap();
+        std::fs::write(self.path("provenance"), provenance).unwrap();
+        let silent = ("video", self.path("silent_video"));
+        let inputs = [silent, ("speech", self.path("speech")), ("provenance", self.path("provenance"))];
+        self.step(&Encode { title: "a test".into() }, &inputs, "");
         told
     }
 }
