@@ -46,6 +46,12 @@ const ARGS: &[Arg] = &[
         "Where the words of --text can be read: beside the player, with their times, or burned into the picture.",
     )
     .default("off"),
+    Arg::flag(
+        "music",
+        "FILE",
+        Kind::File,
+        "Music under the words, repeated to their length and quieter while they are said: WAV, FLAC, MP3, Ogg or M4A.",
+    ),
     Arg::switch("keep-aspect", "Keep the photo's own shape instead of a square around the face."),
     named("take"),
     SEED,
@@ -173,6 +179,9 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
         render = render.keep_aspect();
     }
     render = render.subtitles(subtitles(call));
+    if let Some(music) = call.path("music") {
+        render = render.music(convert::as_short_as_possible(music));
+    }
     if let Some(seed) = call.int("seed").and_then(|seed| u64::try_from(seed).ok()) {
         render = render.seed(seed);
     }

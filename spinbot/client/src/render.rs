@@ -2,7 +2,7 @@
 
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech};
+use crate::steps::{Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
 use crate::voices::Profiles;
 use crate::{Engine, Fault, Result};
@@ -100,6 +100,7 @@ pub struct Render {
     still: bool,
     keep_aspect: bool,
     subtitles: Subtitles,
+    music: Option<PathBuf>,
     seed: u64,
 }
 
@@ -180,6 +181,13 @@ impl Render {
         self
     }
 
+    /// Music under the words: repeated to their length, and quieter while they are said.
+    #[must_use]
+    pub fn music(mut self, path: impl Into<PathBuf>) -> Self {
+        self.music = Some(path.into());
+        self
+    }
+
     /// Seed of blinks and sway.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -188,7 +196,8 @@ impl Render {
     }
 
     /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
-    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`.
+    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, with `mix_music` before it
+    /// where there is music.
     ///
     /// # Errors
     /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
@@ -226,13 +235,18 @@ impl Render {
             .weighing(20.0);
         let burned = timing.filter(|_| self.subtitles == Subtitles::Burned);
         let animate = burned.into_iter().fold(animate, |animate, timing| animate.with("timing", timing));
+        let mix = self.music.as_ref().map(|music| {
+            let mix = Step::new(&MixMusic::default()).with("speech", speech.clone());
+            mix.with("music", Input::File(music.clone())).weighing(1.0)
+        });
         let encode = Step::new(&Encode { title: title.clone() })
             .with("video", animate.output("video"))
-            .with("speech", speech)
+            .with("speech", mix.as_ref().map_or(speech, |mix| mix.output("speech")))
             .with("provenance", Input::Provenance)
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
-        let steps = [vec![read_portrait], steps, vec![animate, encode]].concat();
+        let mix: Vec<Step> = mix.into_iter().collect();
+        let steps = [vec![read_portrait], steps, mix, vec![animate, encode]].concat();
         Ok(Plan { title, steps, result })
     }
 
@@ -313,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn burned_subtitles_change_the_animation_alone_and_a_recording_has_none() {
+    fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
         let spoken = || render().portrait("me.jpg").text("Hello you.");
         let (plain, beside) =
             (spoken().plan().unwrap(), spoken().subtitles(Subtitles::Beside).plan().unwrap());
@@ -325,6 +339,12 @@ mod tests {
         }
         let timing = Input::Output { step: "speak".into(), output: "timing".into() };
         assert_eq!(burned.steps[4].inputs["timing"], timing);
+        let music = spoken().music("tune.mp3").plan().unwrap();
+        music.check().unwrap();
+        let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids[3..], ["articulate", "mix_music", "animate", "encode"]);
+        assert_eq!(music.steps[5], plain.steps[4], "the lips hear no music");
+        assert_eq!(music.steps[6].inputs["speech"], music.steps[4].output("speech"));
         for subtitles in [Subtitles::Beside, Subtitles::Burned] {
             let recorded = render().portrait("me.jpg").speech("hello.wav").subtitles(subtitles);
             let fault = recorded.plan().unwrap_err();

@@ -98,6 +98,31 @@ impl StepParams for Animate {
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 
+/// Lays music under speech: repeated or cut to its length, faded in and out, turned down while words are said; the whole
+/// at -16 LUFS (peaks below -1 dBFS).
+///
+/// Inputs `speech` (WAV), `music` (any audio format). Output `speech` (WAV, 48 kHz, mono, 16 bit).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MixMusic {
+    /// Decibels the music is below the speech while words are said, 0..=60.
+    pub below: f64,
+    /// Decibels it is louder in pauses, 0..=30.
+    pub ducking: f64,
+}
+
+impl Default for MixMusic {
+    fn default() -> Self {
+        MixMusic { below: 18.0, ducking: 8.0 }
+    }
+}
+
+impl StepParams for MixMusic {
+    const KIND: &'static str = "mix_music";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech", "music"];
+    const OUTPUTS: &'static [&'static str] = &["speech"];
+}
+
 /// Joins picture and sound: trims or pads the speech to the video's length, writes FLAC beside H.264 in an MP4 that says
 /// it is synthetic and what it was made of.
 ///

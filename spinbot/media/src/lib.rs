@@ -5,7 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, what ails a clip, WAV and MP3 |
+//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, mixing, what ails a clip, WAV and MP3 |
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
 //! | [`album`] | a contact sheet of pictures with their captions |
 //! | [`caption`] | one or two lines of words burned into a frame |

@@ -4,8 +4,8 @@ use serde_json::Value;
 use spinbot::steps::Precision;
 use spinbot::steps::{
     Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
-    EncodeSpeech, Listen, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice, ScorePictures, Speak,
-    StepParams, TrainLora,
+    EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice,
+    ScorePictures, Speak, StepParams, TrainLora,
 };
 use spinbot::{Fault, plan::Step};
 use spinbot_models::diffusion::checkpoint::Family;
@@ -172,6 +172,7 @@ const STEPS: &[Entry] = &[
     entry::<Drive>(),
     entry::<Articulate>(),
     entry::<Animate>(),
+    entry::<MixMusic>(),
     entry::<Encode>(),
     entry::<EncodeSpeech>(),
     entry::<ReadClips>(),

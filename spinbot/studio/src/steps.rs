@@ -11,6 +11,7 @@ mod drive;
 mod encode;
 mod encode_speech;
 mod listen;
+mod mix_music;
 mod read_clips;
 mod read_pictures;
 mod read_portrait;

@@ -4,6 +4,7 @@
 mod articulation;
 mod chain;
 mod drawing;
+mod music;
 mod pictures;
 mod pocket;
 mod refusals;
