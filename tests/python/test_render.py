@@ -133,6 +133,19 @@ def test_a_video_says_that_it_is_synthetic_and_what_it_was_made_of(studio: Conve
     assert len(plan["steps"][0]["inputs"]["portrait"]["sha256"]) == 64
 
 
+def test_cards_and_music_make_it_longer_and_not_draw_it_again(studio: Conversation):
+    plain = studio.run(GOOD + " --as plain")
+    assert plain.ok, plain.shown
+    cell = studio.run(GOOD + ' --intro "Hello <you>" --outro "Bye" --music hello.flac --as longer')
+    assert cell.ok, cell.shown
+    [html] = [html for html in cell.displays("text/html") if "<video" in html]
+    assert "read_portrait, read_speech, drive, animate" in html
+    lengths = studio.run('println!("{} {}", plain.duration()?, longer.duration()?);')
+    short, long = map(float, lengths.text().split())
+    assert abs(long - short - 4) < 1e-6, lengths.text()
+    assert "--intro" in refused(studio.run(GOOD + ' --intro ""'))
+
+
 def test_every_journal_is_numbered_monotone_and_ends_once(studio: Conversation, home):
     assert studio.run(GOOD).ok
     journals = Engine(home).journals()

@@ -46,6 +46,8 @@ const ARGS: &[Arg] = &[
         "Where the words of --text can be read: beside the player, with their times, or burned into the picture.",
     )
     .default("off"),
+    Arg::flag("intro", "WORDS", Kind::Text, "Words on a card of two seconds before it, on the blurred picture."),
+    Arg::flag("outro", "WORDS", Kind::Text, "Words on such a card after it."),
     Arg::flag(
         "music",
         "FILE",
@@ -80,7 +82,8 @@ impl Magic for Render {
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
          pocket-tts. \
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
-         too large for the notebook is written to `spinbot-media/` beside it."
+         too large for the notebook is written to `spinbot-media/` beside it.\n\n\
+         The file's tags say that it is synthetic and what it was made of: `take.metadata()?`."
     }
 
     fn args(&self) -> &'static [Arg] {
@@ -108,6 +111,10 @@ impl Magic for Render {
             Example {
                 cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --subtitles burned",
                 about: "The same with its words in the picture.",
+            },
+            Example {
+                cell: "%render --portrait me.jpg --speech hello.wav --intro \"Hello from me\" --outro \"Thank you\"",
+                about: "With a card before and after it.",
             },
             Example {
                 cell: "%%render --dry-run\nportrait = \"me.jpg\"\nspeech = \"hello.wav\"\npreset = \"fine\"\nkeep-aspect = true\nseed = 7",
@@ -179,6 +186,12 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
         render = render.keep_aspect();
     }
     render = render.subtitles(subtitles(call));
+    if let Some(words) = call.text("intro") {
+        render = render.intro(words);
+    }
+    if let Some(words) = call.text("outro") {
+        render = render.outro(words);
+    }
     if let Some(music) = call.path("music") {
         render = render.music(convert::as_short_as_possible(music));
     }

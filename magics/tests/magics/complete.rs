@@ -48,7 +48,7 @@ fn names_flags_choices_and_files_complete() {
     check(
         "%render --portrait me.jpg |--x",
         Some(
-            "--as --detach --dry-run --keep-aspect --music --preset --seed --speech --speed --style --subtitles --text --voice / ",
+            "--as --detach --dry-run --intro --keep-aspect --music --outro --preset --seed --speech --speed --style --subtitles --text --voice / ",
         ),
     );
     check("%%render\npor|", Some("portrait / por"));

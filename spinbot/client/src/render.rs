@@ -2,7 +2,7 @@
 
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
+use crate::steps::{AddCards, Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
 use crate::voices::Profiles;
 use crate::{Engine, Fault, Result};
@@ -101,6 +101,8 @@ pub struct Render {
     keep_aspect: bool,
     subtitles: Subtitles,
     music: Option<PathBuf>,
+    intro: Option<String>,
+    outro: Option<String>,
     seed: u64,
 }
 
@@ -188,6 +190,20 @@ impl Render {
         self
     }
 
+    /// Words on a card of two seconds before the video.
+    #[must_use]
+    pub fn intro(mut self, words: impl Into<String>) -> Self {
+        self.intro = Some(words.into());
+        self
+    }
+
+    /// Words on a card of two seconds after the video.
+    #[must_use]
+    pub fn outro(mut self, words: impl Into<String>) -> Self {
+        self.outro = Some(words.into());
+        self
+    }
+
     /// Seed of blinks and sway.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -196,8 +212,8 @@ impl Render {
     }
 
     /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
-    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, with `mix_music` before it
-    /// where there is music.
+    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
+    /// and `mix_music` where they are wanted.
     ///
     /// # Errors
     /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
@@ -233,20 +249,36 @@ impl Render {
             .with("landmarks", read_portrait.output("landmarks"))
             .with("motion", motion)
             .weighing(20.0);
-        let burned = timing.filter(|_| self.subtitles == Subtitles::Burned);
+        let burned = timing.clone().filter(|_| self.subtitles == Subtitles::Burned);
         let animate = burned.into_iter().fold(animate, |animate, timing| animate.with("timing", timing));
-        let mix = self.music.as_ref().map(|music| {
-            let mix = Step::new(&MixMusic::default()).with("speech", speech.clone());
-            mix.with("music", Input::File(music.clone())).weighing(1.0)
-        });
+        let mut end = vec![animate];
+        let (mut video, mut speech) = (end[0].output("video"), speech);
+        if self.intro.is_some() || self.outro.is_some() {
+            let (intro, outro) = (self.intro.clone(), self.outro.clone());
+            let cards = Step::new(&AddCards { intro, outro, quantizer })
+                .with("video", video)
+                .with("speech", speech)
+                .weighing(1.0);
+            let cards = timing.into_iter().fold(cards, |cards, timing| cards.with("timing", timing));
+            (video, speech) = (cards.output("video"), cards.output("speech"));
+            end.push(cards);
+        }
+        if let Some(music) = &self.music {
+            let mix = Step::new(&MixMusic::default())
+                .with("speech", speech)
+                .with("music", Input::File(music.clone()))
+                .weighing(1.0);
+            speech = mix.output("speech");
+            end.push(mix);
+        }
         let encode = Step::new(&Encode { title: title.clone() })
-            .with("video", animate.output("video"))
-            .with("speech", mix.as_ref().map_or(speech, |mix| mix.output("speech")))
+            .with("video", video)
+            .with("speech", speech)
             .with("provenance", Input::Provenance)
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
-        let mix: Vec<Step> = mix.into_iter().collect();
-        let steps = [vec![read_portrait], steps, mix, vec![animate, encode]].concat();
+        end.push(encode);
+        let steps = [vec![read_portrait], steps, end].concat();
         Ok(Plan { title, steps, result })
     }
 
@@ -342,9 +374,14 @@ mod tests {
         let music = spoken().music("tune.mp3").plan().unwrap();
         music.check().unwrap();
         let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();
-        assert_eq!(ids[3..], ["articulate", "mix_music", "animate", "encode"]);
-        assert_eq!(music.steps[5], plain.steps[4], "the lips hear no music");
-        assert_eq!(music.steps[6].inputs["speech"], music.steps[4].output("speech"));
+        assert_eq!(ids[3..], ["articulate", "animate", "mix_music", "encode"]);
+        assert_eq!(music.steps[..5], plain.steps[..5], "the lips hear no music");
+        assert_eq!(music.steps[6].inputs["speech"], music.steps[5].output("speech"));
+        let cards = spoken().music("tune.mp3").intro("Hi").plan().unwrap();
+        cards.check().unwrap();
+        assert_eq!(cards.steps[5].kind, "add_cards");
+        assert_eq!(cards.steps[6].inputs["speech"], cards.steps[5].output("speech"));
+        assert_eq!(cards.steps[7].inputs["video"], cards.steps[5].output("video"));
         for subtitles in [Subtitles::Beside, Subtitles::Burned] {
             let recorded = render().portrait("me.jpg").speech("hello.wav").subtitles(subtitles);
             let fault = recorded.plan().unwrap_err();

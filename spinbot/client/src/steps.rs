@@ -98,6 +98,29 @@ impl StepParams for Animate {
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 
+/// Puts a card of two seconds before the video or after it: words on its first or last picture, blurred, fading in and out.
+/// The speech gets silence there, and what is told of it comes later.
+///
+/// Inputs `video` (MP4 of [`Animate`]), `speech` (WAV), and `timing` of [`Speak`] where there is one. Outputs `video`
+/// (MP4, no sound), `speech` (WAV), `timing` (JSON, [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT); the last two
+/// are empty without a timing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddCards {
+    /// Words before the video.
+    pub intro: Option<String>,
+    /// Words after it.
+    pub outro: Option<String>,
+    /// H.264 quantizer of the video, 10..=40: both are coded alike and joined as they are.
+    pub quantizer: u8,
+}
+
+impl StepParams for AddCards {
+    const KIND: &'static str = "add_cards";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["video", "speech", "timing?"];
+    const OUTPUTS: &'static [&'static str] = &["video", "speech", "timing", "subtitles"];
+}
+
 /// Lays music under speech: repeated or cut to its length, faded in and out, turned down while words are said; the whole
 /// at -16 LUFS (peaks below -1 dBFS).
 ///

@@ -2,6 +2,7 @@
 
 use crate::event::ArtifactRef;
 use crate::provenance::{Metadata, PLAN_TAG};
+use crate::steps::{AddCards, StepParams};
 use crate::timing::SpeechTiming;
 use crate::{Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -27,12 +28,17 @@ impl Take {
     /// The job's own fault when it failed, or that it was cancelled.
     pub fn of(view: &crate::JobView) -> Result<Self> {
         let optional = |step: &str, output: &str| view.artifact(step, output).ok().cloned();
+        // What is told of the speech, later by the intro where there is one.
+        let told = |output: &str| {
+            let spoken = optional("speak", output)?;
+            Some(optional(AddCards::KIND, output).unwrap_or(spoken))
+        };
         Ok(Take {
             job: view.job.clone(),
             video: view.result()?.clone(),
             first_frame: optional("animate", "first_frame"),
-            timing: optional("speak", "timing"),
-            subtitles: optional("speak", "subtitles"),
+            timing: told("timing"),
+            subtitles: told("subtitles"),
             seconds: view.seconds(),
         })
     }

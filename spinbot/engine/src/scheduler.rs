@@ -6,7 +6,7 @@ use crate::dispatch::{Bench, Errand, Stopped};
 use crate::intake::{Files, known_kind};
 use crate::jobs::Jobs;
 use crate::journal::Record;
-use crate::key::StepIdentity;
+use crate::key::{StepIdentity, sorted};
 use crate::progress::Progress;
 use crate::store::{MadeBy, Store};
 use crate::worker::{Task, TaskInput};
@@ -150,7 +150,7 @@ fn made_step(step: &Step, made_by: &MadeBy) -> MadeStep {
         id: step.id.clone(),
         kind: made_by.kind.clone(),
         version: made_by.version,
-        params: made_by.params.clone(),
+        params: sorted(&made_by.params),
         inputs: inputs
             .map(|(name, digest)| (name.clone(), MadeInput { sha256: digest.0.clone(), from: from(name) }))
             .collect(),

@@ -9,6 +9,7 @@
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
 //! | [`album`] | a contact sheet of pictures with their captions |
 //! | [`caption`] | one or two lines of words burned into a frame |
+//! | [`card`] | a title on a blurred picture |
 //! | [`grid`] | a labelled grid of pictures, for sweeps |
 //! | [`plot`] | curves of a training run |
 //! | [`spectrogram`], [`waveform`] | clips to look at |
@@ -34,6 +35,7 @@
 pub mod album;
 pub mod audio;
 pub mod caption;
+pub mod card;
 mod colour;
 mod error;
 mod font;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use spinbot::steps::Precision;
 use spinbot::steps::{
-    Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive, Encode,
-    EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice,
+    AddCards, Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive,
+    Encode, EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice,
     ScorePictures, Speak, StepParams, TrainLora,
 };
 use spinbot::{Fault, plan::Step};
@@ -172,6 +172,7 @@ const STEPS: &[Entry] = &[
     entry::<Drive>(),
     entry::<Articulate>(),
     entry::<Animate>(),
+    entry::<AddCards>(),
     entry::<MixMusic>(),
     entry::<Encode>(),
     entry::<EncodeSpeech>(),

@@ -1,5 +1,6 @@
 //! One file per step.
 
+mod add_cards;
 mod animate;
 mod arrange_pictures;
 mod articulate;

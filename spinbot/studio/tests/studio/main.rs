@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
 
 mod articulation;
+mod cards;
 mod chain;
 mod drawing;
 mod music;
