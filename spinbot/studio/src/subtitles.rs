@@ -174,6 +174,7 @@ fn captions_of(words: &[Word], band: &CaptionBand) -> Vec<Caption> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
     use super::*;
     use spinbot::timing::TimedWord;
 
