@@ -121,6 +121,17 @@ fn audio(source: &Source<'_>, mime: &str) -> String {
     format!("<audio controls preload=\"auto\" style=\"{style}\" src=\"{}\"></audio>", source.uri(mime))
 }
 
+/// Subtitles above this are left to `subtitles()`, in bytes.
+const LONGEST_SUBTITLES: usize = 20_000;
+
+/// WebVTT to read; nothing where it is too long to be shown.
+fn subtitles(webvtt: &str) -> Option<String> {
+    (webvtt.len() <= LONGEST_SUBTITLES).then(|| {
+        let style = "max-height:16em;overflow:auto;margin:0";
+        format!("<pre style=\"{style}\">{}</pre>", escape(webvtt))
+    })
+}
+
 /// A table, its columns to the left. Cells are HTML already.
 fn table_of_html(columns: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |tag: &str, content: &str| format!("<{tag} style=\"text-align:left\">{content}</{tag}>");

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pathlib
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -44,6 +48,9 @@ def studio(kernel: Conversation) -> Conversation:
         ("--portrait face.png --speech text.wav", ["text.wav"]),
         ("--portrait face.png --speech face.png", ["face.png"]),
         ("--portrait face.png --speech nowhere.wav", ["nowhere.wav"]),
+        ("--portrait face.png --speech hello.flac --music silent.wav", ["silent.wav", "silent"]),
+        ("--portrait face.png --speech hello.flac --music text.wav", ["text.wav"]),
+        ("--portrait face.png --speech hello.flac --subtitles burned", ["--text"]),
         ("--portrait face.png", ["speech"]),
         ("--speech hello.flac", ["portrait"]),
         ("--portrait face.png --speech hello.flac --sepia", ["--sepia"]),
@@ -100,6 +107,43 @@ def test_rust_renders_what_the_magic_renders(studio: Conversation):
         'let take: spinbot::Take = spinbot::render().portrait("no-face.png").speech("hello.flac").run()?;'
     )
     assert not wrong.ok and "no-face.png" in wrong.shown and "help:" in wrong.shown, wrong.shown
+
+
+def test_a_video_says_that_it_is_synthetic_and_what_it_was_made_of(studio: Conversation, home):
+    cell = studio.run(GOOD + " --as told --seed 110")
+    assert cell.ok, cell.shown
+    assert studio.run("let told_about: spinbot::provenance::Metadata = told.metadata()?;").ok
+    assert "synthetic media" in studio.value("told_about.notice.clone()")
+    path = pathlib.Path(studio.value("told.path().display().to_string()").strip('"'))
+    file = path.read_bytes()
+    for private in (str(studio.cwd), str(home), str(pathlib.Path.home()) + "/"):
+        assert private.encode() not in file, f"the file names {private}"
+    steps = studio.value("told_about.provenance.iter().flat_map(|p| &p.steps).count()")
+    assert steps == "4", "all steps before the last are told"
+    if shutil.which("ffprobe") is None:
+        return
+    probe = ["ffprobe", "-v", "error", "-show_format", "-of", "json", str(path)]
+    tags = json.loads(subprocess.run(probe, check=True, capture_output=True).stdout)["format"]["tags"]
+    assert tags["title"] == "render face.png saying hello.flac"
+    assert tags["comment"] == "made with SpinBot; synthetic media: a generated face with a recorded voice"
+    plan = json.loads(tags["spinbot.plan"])
+    assert plan["digital_source_type"].endswith("/compositeSynthetic")
+    assert [step["kind"] for step in plan["steps"]] == ["read_portrait", "read_speech", "drive", "animate"]
+    assert plan["steps"][2]["seed"] == 110 and plan["steps"][3]["inputs"]["motion"]["from"] == "drive.motion"
+    assert len(plan["steps"][0]["inputs"]["portrait"]["sha256"]) == 64
+
+
+def test_cards_and_music_make_it_longer_and_not_draw_it_again(studio: Conversation):
+    plain = studio.run(GOOD + " --as plain")
+    assert plain.ok, plain.shown
+    cell = studio.run(GOOD + ' --intro "Hello <you>" --outro "Bye" --music hello.flac --as longer')
+    assert cell.ok, cell.shown
+    [html] = [html for html in cell.displays("text/html") if "<video" in html]
+    assert "read_portrait, read_speech, drive, animate" in html
+    lengths = studio.run('println!("{} {}", plain.duration()?, longer.duration()?);')
+    short, long = map(float, lengths.text().split())
+    assert abs(long - short - 4) < 1e-6, lengths.text()
+    assert "--intro" in refused(studio.run(GOOD + ' --intro ""'))
 
 
 def test_every_journal_is_numbered_monotone_and_ends_once(studio: Conversation, home):

@@ -327,6 +327,25 @@ def test_a_photo_says_a_text_as_long_as_the_speech(studio: Conversation):
     assert studio.run('talk.save("talk.mp4")?;').ok
     vtt = studio.run('println!("{}", talk.subtitles()?.unwrap_or_default());')
     assert vtt.text().startswith("WEBVTT") and "purple" in vtt.text()
+    assert "generated face and voice" in studio.value("talk.metadata()?.notice")
+
+
+def test_subtitles_are_burned_in_or_shown_beside_without_speaking_again(studio: Conversation):
+    render = '%render --portrait face.png --text "Papa brought me a big purple apple." --voice bm_george --preset draft'
+    plain = studio.run(render + " --as plain", timeout=2 * PATIENCE)
+    assert plain.ok, plain.shown
+    burned = studio.run(render + " --subtitles burned --as burned")
+    assert burned.ok, burned.shown
+    [html] = [html for html in burned.displays("text/html") if "<video" in html]
+    assert "already there" in html and "speak, articulate" in html and "purple" not in html
+    assert path_of(studio, "burned").read_bytes() != path_of(studio, "plain").read_bytes()
+    beside = studio.run(render + " --subtitles beside --as beside")
+    assert beside.ok, beside.shown
+    [html] = [html for html in beside.displays("text/html") if "<video" in html]
+    assert "purple" in html and "--&gt;" in html
+    assert studio.value("beside.artifact() == plain.artifact()") == "true"
+    error = refused(studio.run("%render --portrait face.png --speech reader.flac --subtitles burned"))
+    assert "--text" in error, error
 
 
 def test_rust_speaks_what_the_magic_speaks(studio: Conversation):

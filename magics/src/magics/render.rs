@@ -4,7 +4,7 @@ use crate::error::{Failure, MagicError};
 use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, named};
 use crate::view::{self, Player, Source};
 use crate::{Call, Magic, Session, beside, convert, follow, leave};
-use spinbot::render::Preset;
+use spinbot::render::{Preset, Subtitles};
 use spinbot::voices::Profiles;
 use spinbot::{Bundle, Fault, JobView, Plan, Take};
 use std::path::Path;
@@ -39,6 +39,21 @@ const ARGS: &[Arg] = &[
         "Whether only mouth and lids move, or head and brows too.",
     )
     .default("lively"),
+    Arg::flag(
+        "subtitles",
+        "WHERE",
+        Kind::Choice(Subtitles::NAMES),
+        "Where the words of --text can be read: beside the player, with their times, or burned into the picture.",
+    )
+    .default("off"),
+    Arg::flag("intro", "WORDS", Kind::Text, "Words on a card of two seconds before it, on the blurred picture."),
+    Arg::flag("outro", "WORDS", Kind::Text, "Words on such a card after it."),
+    Arg::flag(
+        "music",
+        "FILE",
+        Kind::File,
+        "Music under the words, repeated to their length and quieter while they are said: WAV, FLAC, MP3, Ogg or M4A.",
+    ),
     Arg::switch("keep-aspect", "Keep the photo's own shape instead of a square around the face."),
     named("take"),
     SEED,
@@ -67,7 +82,8 @@ impl Magic for Render {
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
          pocket-tts. \
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
-         too large for the notebook is written to `spinbot-media/` beside it."
+         too large for the notebook is written to `spinbot-media/` beside it.\n\n\
+         The file's tags say that it is synthetic and what it was made of: `take.metadata()?`."
     }
 
     fn args(&self) -> &'static [Arg] {
@@ -93,6 +109,14 @@ impl Magic for Render {
                 about: "Make the photo say a text.",
             },
             Example {
+                cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --subtitles burned",
+                about: "The same with its words in the picture.",
+            },
+            Example {
+                cell: "%render --portrait me.jpg --speech hello.wav --intro \"Hello from me\" --outro \"Thank you\"",
+                about: "With a card before and after it.",
+            },
+            Example {
                 cell: "%%render --dry-run\nportrait = \"me.jpg\"\nspeech = \"hello.wav\"\npreset = \"fine\"\nkeep-aspect = true\nseed = 7",
                 about: "The same arguments as TOML; only show the plan.",
             },
@@ -100,7 +124,7 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = ["--topic", "--bot", "--stage", "--seconds", "--variant", "--takes", "--subtitles"];
+        let later = ["--topic", "--bot", "--stage", "--seconds", "--variant", "--takes"];
         (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
     }
 
@@ -134,6 +158,10 @@ fn preset(call: &Call) -> Preset {
     call.text("preset").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
+fn subtitles(call: &Call) -> Subtitles {
+    call.text("subtitles").and_then(|name| name.parse().ok()).unwrap_or_default()
+}
+
 fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
     let mut render = spinbot::render().preset(preset(call)).profiles(profiles);
     if let Some(portrait) = call.path("portrait") {
@@ -156,6 +184,16 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
     }
     if call.has("keep-aspect") {
         render = render.keep_aspect();
+    }
+    render = render.subtitles(subtitles(call));
+    if let Some(words) = call.text("intro") {
+        render = render.intro(words);
+    }
+    if let Some(words) = call.text("outro") {
+        render = render.outro(words);
+    }
+    if let Some(music) = call.path("music") {
+        render = render.music(convert::as_short_as_possible(music));
     }
     if let Some(seed) = call.int("seed").and_then(|seed| u64::try_from(seed).ok()) {
         render = render.seed(seed);
@@ -193,7 +231,13 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     // With the photo's own shape the preset's size is its longer side, which need not be its width.
     let width = (!call.has("keep-aspect")).then(|| preset(call).size_and_quantizer().0);
     let source = beside.as_deref().map_or(Source::Inline(&video), Source::Beside);
-    Ok(Player { source, poster: poster.as_deref(), width, facts: &facts, text }.bundle())
+    let words = match subtitles(call) {
+        Subtitles::Beside => take.subtitles().map_err(|fault| call.fault(fault))?,
+        Subtitles::Off | Subtitles::Burned => None,
+    };
+    let player =
+        Player { source, poster: poster.as_deref(), width, subtitles: words.as_deref(), facts: &facts, text };
+    Ok(player.bundle())
 }
 
 fn put_beside(take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {

@@ -1,12 +1,9 @@
 //! A text that was said: the player, the waveform with its words, what it took, and its subtitles.
 
 use super::waveform::waveform;
-use super::{QUIET, Source, audio, escape, table_of_html};
+use super::{QUIET, Source, audio, escape, subtitles, table_of_html};
 use crate::wav::Samples;
 use spinbot::{Bundle, SpeechTiming};
-
-/// Subtitles above this are left to `subtitles()`.
-const LONGEST_SUBTITLES: usize = 20_000;
 
 /// Speech to show.
 pub(crate) struct SpokenCard<'a> {
@@ -28,13 +25,9 @@ impl SpokenCard<'_> {
         let drawn = self.sound.map_or(String::new(), |sound| waveform(sound, self.timing));
         let facts: Vec<Vec<String>> =
             self.facts.iter().map(|(name, value)| vec![escape(name), escape(value)]).collect();
-        let subtitles = match self.subtitles.len() <= LONGEST_SUBTITLES {
-            true => format!(
-                "<details><summary>subtitles (WebVTT)</summary><pre style=\"max-height:16em;overflow:auto\">{}</pre></details>",
-                escape(self.subtitles)
-            ),
-            false => String::new(),
-        };
+        let subtitles = subtitles(self.subtitles).map_or(String::new(), |subtitles| {
+            format!("<details><summary>subtitles (WebVTT)</summary>{subtitles}</details>")
+        });
         let html = format!(
             "<div style=\"max-width:760px\">{player}{drawn}<div style=\"{QUIET}\">{table}{subtitles}</div></div>",
             player = audio(&self.source, self.mime),
@@ -57,6 +50,7 @@ pub(crate) fn sound_preview(name: &str, mime: &str, content: &[u8]) -> Bundle {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LONGEST_SUBTITLES;
     use super::super::waveform::tests::speech;
     use super::*;
 

@@ -218,6 +218,36 @@ fn a_render_of_a_text_moves_by_the_times_of_its_phonemes() {
     contains(notebook.text(), &["articulate", "\"speed\":0.9", "af_heart"]);
 }
 
+#[test]
+fn subtitles_stand_beside_the_player_or_in_the_picture() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| {
+        let words =
+            engine.artifact("words.vtt", "text/vtt", b"WEBVTT\n\n00:00.000 --> 00:01.000\nFish & chips\n");
+        let result = engine.artifact("video.mp4", "video/mp4", b"an mp4");
+        let done = EventBody::Done { result, seconds: 5.0 };
+        vec![Ok(EventBody::Started), left("speak", "subtitles", words), Ok(done)]
+    });
+    let cell = "%render --portrait me.jpg --text 'Fish & chips'";
+    notebook.run(&format!("{cell} --subtitles beside")).unwrap();
+    contains(notebook.html(), &["<video controls", "Fish &amp; chips", "00:01.000"]);
+    contains(notebook.text(), &["Fish & chips"]);
+
+    notebook.run(&format!("{cell} --subtitles burned")).unwrap();
+    assert!(!notebook.html().contains("chips"), "{}", notebook.html());
+
+    let mut notebook = Notebook::new();
+    let expected = "\
+error: nothing tells when each word of a recording is said
+  |
+1 | %render --portrait me.jpg --speech hello.wav --subtitles burned
+  |                                                          ^^^^^^
+help: subtitles go with --text; leave --subtitles off for a recording";
+    let cell = "%render --portrait me.jpg --speech hello.wav --subtitles burned";
+    assert_eq!(notebook.error(cell), expected);
+    assert!(notebook.engine.seen.borrow().is_empty());
+}
+
 /// What a clone job leaves.
 fn cloned(engine: &FakeEngine) -> Events {
     let header = "{\"style\":{\"dtype\":\"F32\",\"shape\":[510,256],\"data_offsets\":[0,522240]}}";

@@ -1,4 +1,6 @@
-//! Reads the length of an MP4 from its movie header. Everything else about video is `spinbot-media`'s.
+//! Reads the length of an MP4 from its movie header, and its tags. Everything else about video is `spinbot-media`'s.
+
+use std::collections::BTreeMap;
 
 /// Seconds the movie lasts; `None` when the bytes hold no movie header.
 pub(crate) fn duration(mp4: &[u8]) -> Option<f64> {
@@ -14,21 +16,46 @@ pub(crate) fn duration(mp4: &[u8]) -> Option<f64> {
     (scale > 0).then(|| length as f64 / scale as f64)
 }
 
-/// The content of the first box of that kind.
-fn find<'a>(mut boxes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    loop {
-        let small = u32::from_be_bytes(boxes.get(..4)?.try_into().ok()?) as u64;
-        let (start, size) = match small {
-            1 => (16, u64::from_be_bytes(boxes.get(8..16)?.try_into().ok()?)),
-            0 => (8, boxes.len() as u64),
-            size => (8, size),
+/// The texts of the tags, by the type of their box, `©nam` as `nam`, or by their own name.
+pub(crate) fn tags(mp4: &[u8]) -> BTreeMap<String, String> {
+    let list = || find(find(find(find(mp4, b"moov")?, b"udta")?, b"meta")?.get(4..)?, b"ilst");
+    let mut rest = list().unwrap_or_default();
+    let mut tags = BTreeMap::new();
+    while let Some((kind, item, after)) = first(rest) {
+        rest = after;
+        let name = match kind {
+            b"----" => find(item, b"name").and_then(|name| name.get(4..)),
+            _ => kind.strip_prefix(b"\xa9"),
         };
-        let size = usize::try_from(size).ok().filter(|size| *size >= start)?;
-        if boxes.get(4..8)? == kind {
-            return boxes.get(start..size);
+        if let (Some(name), Some(text)) = (name, find(item, b"data").and_then(|data| data.get(8..))) {
+            let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            tags.insert(lossy(name), lossy(text));
         }
-        boxes = boxes.get(size..)?;
     }
+    tags
+}
+
+/// The content of the first box of that kind.
+fn find<'a>(mut boxes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+    loop {
+        let (kind, content, rest) = first(boxes)?;
+        if kind == wanted {
+            return Some(content);
+        }
+        boxes = rest;
+    }
+}
+
+/// The kind and content of the first box, and what comes after it.
+fn first(boxes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let small = u64::from(u32::from_be_bytes(boxes.get(..4)?.try_into().ok()?));
+    let (start, size) = match small {
+        1 => (16, u64::from_be_bytes(boxes.get(8..16)?.try_into().ok()?)),
+        0 => (8, boxes.len() as u64),
+        size => (8, size),
+    };
+    let size = usize::try_from(size).ok().filter(|size| *size >= start)?;
+    Some((boxes.get(4..8)?, boxes.get(start..size)?, boxes.get(size..)?))
 }
 
 #[cfg(test)]
@@ -57,5 +84,22 @@ mod tests {
         assert_eq!(duration(&movie(&header(0, 8, 0, &[0; 4]))), None);
         assert_eq!(duration(b"\0\0\0\0moov"), None);
         assert_eq!(duration(b"\0\0\0\x01free\xff\xff\xff\xff\xff\xff\xff\xff"), None);
+    }
+    #[test]
+    fn tags_are_read_by_their_type_or_their_own_name() {
+        let data = |text: &str| boxed(b"data", &[&[0, 0, 0, 1, 0, 0, 0, 0], text.as_bytes()].concat());
+        let named = [boxed(b"mean", b"\0\0\0\0spinbot"), boxed(b"name", b"\0\0\0\0spinbot.plan"), data("{}")];
+        let list = [
+            boxed(b"\xa9nam", &data("a title")),
+            boxed(b"----", &named.concat()),
+            boxed(b"trkn", &data("1")),
+        ];
+        let meta = boxed(b"meta", &[b"\0\0\0\0".to_vec(), boxed(b"ilst", &list.concat())].concat());
+        let movie = boxed(b"moov", &boxed(b"udta", &meta));
+        let expected = [("nam", "a title"), ("spinbot.plan", "{}")];
+        assert_eq!(tags(&movie), expected.map(|(name, text)| (name.into(), text.into())).into());
+        for cut in 0..movie.len() {
+            assert!(tags(&movie[..cut]).is_empty(), "cut at {cut}");
+        }
     }
 }

@@ -49,6 +49,8 @@ pub enum Input {
         /// Which of its outputs.
         output: String,
     },
+    /// What the steps before were made of ([`crate::provenance::Provenance`] as JSON), for files that say so.
+    Provenance,
 }
 
 /// One step of a plan.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Raised when requests, responses, events or plans change their meaning. An engine and a kernel with different
 /// numbers refuse each other with a sentence.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// From kernel to engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

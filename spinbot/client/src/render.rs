@@ -1,10 +1,9 @@
-//! `spinbot::render()`: the builder of a talking-portrait plan, and the take it leaves.
+//! `spinbot::render()`: the builder of a talking-portrait plan.
 
-use crate::event::ArtifactRef;
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
-use crate::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech};
-use crate::timing::SpeechTiming;
+use crate::steps::{AddCards, Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
+use crate::take::Take;
 use crate::voices::Profiles;
 use crate::{Engine, Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -55,6 +54,39 @@ impl std::str::FromStr for Preset {
     }
 }
 
+/// Where the spoken words can be read: `--subtitles`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subtitles {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// With their times, beside the player and in [`Take::subtitles`].
+    Beside,
+    /// In the picture, the word that is said in another colour.
+    Burned,
+}
+
+impl Subtitles {
+    /// By name: `off`, `beside`, `burned`.
+    pub const NAMES: &'static [&'static str] = &["off", "beside", "burned"];
+}
+
+impl std::str::FromStr for Subtitles {
+    type Err = Fault;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "off" => Ok(Subtitles::Off),
+            "beside" => Ok(Subtitles::Beside),
+            "burned" => Ok(Subtitles::Burned),
+            other => {
+                Err(Fault::not_among(format!("subtitles are not `{other}`"), Subtitles::NAMES, "subtitles"))
+            }
+        }
+    }
+}
+
 /// A talking portrait in the making; ends in [`Render::run`].
 #[derive(Debug, Clone, Default)]
 pub struct Render {
@@ -67,6 +99,10 @@ pub struct Render {
     preset: Preset,
     still: bool,
     keep_aspect: bool,
+    subtitles: Subtitles,
+    music: Option<PathBuf>,
+    intro: Option<String>,
+    outro: Option<String>,
     seed: u64,
 }
 
@@ -140,6 +176,34 @@ impl Render {
         self
     }
 
+    /// Where the words of a text can be read; those of a recording are not known.
+    #[must_use]
+    pub fn subtitles(mut self, subtitles: Subtitles) -> Self {
+        self.subtitles = subtitles;
+        self
+    }
+
+    /// Music under the words: repeated to their length, and quieter while they are said.
+    #[must_use]
+    pub fn music(mut self, path: impl Into<PathBuf>) -> Self {
+        self.music = Some(path.into());
+        self
+    }
+
+    /// Words on a card of two seconds before the video.
+    #[must_use]
+    pub fn intro(mut self, words: impl Into<String>) -> Self {
+        self.intro = Some(words.into());
+        self
+    }
+
+    /// Words on a card of two seconds after the video.
+    #[must_use]
+    pub fn outro(mut self, words: impl Into<String>) -> Self {
+        self.outro = Some(words.into());
+        self
+    }
+
     /// Seed of blinks and sway.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -148,7 +212,8 @@ impl Render {
     }
 
     /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
-    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`.
+    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
+    /// and `mix_music` where they are wanted.
     ///
     /// # Errors
     /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
@@ -165,7 +230,7 @@ impl Render {
         let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect })
             .with("portrait", Input::File(portrait.clone()))
             .weighing(2.0);
-        let Narrated { said, steps, speech, motion } = match (&self.speech, &self.text) {
+        let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text) {
             (Some(speech), None) => self.recorded(speech, name(speech))?,
             (None, Some(text)) => self.spoken(text)?,
             (None, None) => {
@@ -184,12 +249,36 @@ impl Render {
             .with("landmarks", read_portrait.output("landmarks"))
             .with("motion", motion)
             .weighing(20.0);
+        let burned = timing.clone().filter(|_| self.subtitles == Subtitles::Burned);
+        let animate = burned.into_iter().fold(animate, |animate, timing| animate.with("timing", timing));
+        let mut end = vec![animate];
+        let (mut video, mut speech) = (end[0].output("video"), speech);
+        if self.intro.is_some() || self.outro.is_some() {
+            let (intro, outro) = (self.intro.clone(), self.outro.clone());
+            let cards = Step::new(&AddCards { intro, outro, quantizer })
+                .with("video", video)
+                .with("speech", speech)
+                .weighing(1.0);
+            let cards = timing.into_iter().fold(cards, |cards, timing| cards.with("timing", timing));
+            (video, speech) = (cards.output("video"), cards.output("speech"));
+            end.push(cards);
+        }
+        if let Some(music) = &self.music {
+            let mix = Step::new(&MixMusic::default())
+                .with("speech", speech)
+                .with("music", Input::File(music.clone()))
+                .weighing(1.0);
+            speech = mix.output("speech");
+            end.push(mix);
+        }
         let encode = Step::new(&Encode { title: title.clone() })
-            .with("video", animate.output("video"))
+            .with("video", video)
             .with("speech", speech)
+            .with("provenance", Input::Provenance)
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
-        let steps = [vec![read_portrait], steps, vec![animate, encode]].concat();
+        end.push(encode);
+        let steps = [vec![read_portrait], steps, end].concat();
         Ok(Plan { title, steps, result })
     }
 
@@ -206,6 +295,11 @@ impl Render {
                     .about(name));
             }
         }
+        if self.subtitles != Subtitles::Off {
+            return Err(Fault::new("nothing tells when each word of a recording is said")
+                .help("subtitles go with --text; leave --subtitles off for a recording")
+                .about("subtitles"));
+        }
         let read_speech = Step::new(&ReadSpeech { max_seconds: 600.0 })
             .with("speech", Input::File(speech.to_owned()))
             .weighing(1.0);
@@ -214,7 +308,7 @@ impl Render {
             .seeded(self.seed)
             .weighing(1.0);
         let (speech, motion) = (read_speech.output("speech"), drive.output("motion"));
-        Ok(Narrated { said, steps: vec![read_speech, drive], speech, motion })
+        Ok(Narrated { said, steps: vec![read_speech, drive], speech, motion, timing: None })
     }
 
     /// A text said, and the motion of its phonemes; of its sound where the voice's synthesiser does not tell their times.
@@ -233,7 +327,9 @@ impl Render {
         };
         let moving = moving.with("speech", speak.output("speech")).seeded(self.seed).weighing(1.0);
         let (speech, motion) = (speak.output("speech"), moving.output("motion"));
-        Ok(Narrated { said: narration.quoted(), steps: vec![read_voice, speak, moving], speech, motion })
+        let timing = Some(speak.output("timing"));
+        let steps = vec![read_voice, speak, moving];
+        Ok(Narrated { said: narration.quoted(), steps, speech, motion, timing })
     }
 
     /// Runs it on the engine, showing first frame and progress, and returns the take.
@@ -254,120 +350,43 @@ struct Narrated {
     steps: Vec<Step>,
     speech: Input,
     motion: Input,
+    /// When the words are said, where that is known.
+    timing: Option<Input>,
 }
 
-/// A finished video.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Take {
-    job: String,
-    video: ArtifactRef,
-    first_frame: Option<ArtifactRef>,
-    #[serde(default)]
-    timing: Option<ArtifactRef>,
-    #[serde(default)]
-    subtitles: Option<ArtifactRef>,
-    seconds: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Take {
-    /// The take a finished render left.
-    ///
-    /// # Errors
-    /// The job's own fault when it failed, or that it was cancelled.
-    pub fn of(view: &crate::JobView) -> Result<Self> {
-        let optional = |step: &str, output: &str| view.artifact(step, output).ok().cloned();
-        Ok(Take {
-            job: view.job.clone(),
-            video: view.result()?.clone(),
-            first_frame: optional("animate", "first_frame"),
-            timing: optional("speak", "timing"),
-            subtitles: optional("speak", "subtitles"),
-            seconds: view.seconds(),
-        })
-    }
-
-    /// The take a magic left, from [`Take::to_json`].
-    ///
-    /// # Errors
-    /// When the text is not a take's.
-    pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Fault::new(format!("this is no take: {e}")))
-    }
-
-    /// The take as text, to hand it from one process to another.
-    ///
-    /// # Errors
-    /// When its path is not Unicode.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self)
-            .map_err(|e| Fault::new(format!("the take cannot be written as JSON: {e}")))
-    }
-
-    /// How long the video is, in seconds, as the MP4 says.
-    ///
-    /// # Errors
-    /// When the file is gone or says nothing.
-    pub fn duration(&self) -> Result<f64> {
-        let path = self.path();
-        crate::mp4::duration(&self.bytes()?)
-            .ok_or_else(|| Fault::new(format!("{}: no MP4 movie", path.display())))
-    }
-
-    /// Where the MP4 lies.
-    pub fn path(&self) -> &Path {
-        &self.video.path
-    }
-
-    /// The MP4's bytes.
-    ///
-    /// # Errors
-    /// When the file is gone.
-    pub fn bytes(&self) -> Result<Vec<u8>> {
-        self.video.bytes()
-    }
-
-    /// Copies the MP4 to `path`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        std::fs::write(path, self.bytes()?).map_err(|e| Fault::new(format!("{}: {e}", path.display())))
-    }
-
-    /// When each word and phoneme is said; nothing where it says a recording.
-    ///
-    /// # Errors
-    /// When the file is gone.
-    pub fn timing(&self) -> Result<Option<SpeechTiming>> {
-        self.timing.as_ref().map(ArtifactRef::json).transpose()
-    }
-
-    /// The words as WebVTT; nothing where it says a recording.
-    ///
-    /// # Errors
-    /// When the file is gone.
-    pub fn subtitles(&self) -> Result<Option<String>> {
-        self.subtitles.as_ref().map(ArtifactRef::text).transpose()
-    }
-
-    /// The job that made it.
-    pub fn job(&self) -> &str {
-        &self.job
-    }
-
-    /// Wall seconds the job took.
-    pub fn seconds(&self) -> f64 {
-        self.seconds
-    }
-
-    /// The video as an artifact of the store.
-    pub fn artifact(&self) -> &ArtifactRef {
-        &self.video
-    }
-
-    /// The poster, where the job left one.
-    pub fn poster(&self) -> Option<&ArtifactRef> {
-        self.first_frame.as_ref()
+    #[test]
+    fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
+        let spoken = || render().portrait("me.jpg").text("Hello you.");
+        let (plain, beside) =
+            (spoken().plan().unwrap(), spoken().subtitles(Subtitles::Beside).plan().unwrap());
+        assert_eq!(plain, beside);
+        let burned = spoken().subtitles(Subtitles::Burned).plan().unwrap();
+        burned.check().unwrap();
+        for (one, other) in plain.steps.iter().zip(&burned.steps) {
+            assert_eq!(one == other, one.id != "animate", "{}", one.id);
+        }
+        let timing = Input::Output { step: "speak".into(), output: "timing".into() };
+        assert_eq!(burned.steps[4].inputs["timing"], timing);
+        let music = spoken().music("tune.mp3").plan().unwrap();
+        music.check().unwrap();
+        let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids[3..], ["articulate", "animate", "mix_music", "encode"]);
+        assert_eq!(music.steps[..5], plain.steps[..5], "the lips hear no music");
+        assert_eq!(music.steps[6].inputs["speech"], music.steps[5].output("speech"));
+        let cards = spoken().music("tune.mp3").intro("Hi").plan().unwrap();
+        cards.check().unwrap();
+        assert_eq!(cards.steps[5].kind, "add_cards");
+        assert_eq!(cards.steps[6].inputs["speech"], cards.steps[5].output("speech"));
+        assert_eq!(cards.steps[7].inputs["video"], cards.steps[5].output("video"));
+        for subtitles in [Subtitles::Beside, Subtitles::Burned] {
+            let recorded = render().portrait("me.jpg").speech("hello.wav").subtitles(subtitles);
+            let fault = recorded.plan().unwrap_err();
+            assert_eq!(fault.argument.as_deref(), Some("subtitles"));
+            assert!(fault.help.is_some_and(|help| help.contains("--text")));
+        }
     }
 }

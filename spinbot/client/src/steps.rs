@@ -84,8 +84,9 @@ impl StepParams for Drive {
 
 /// Moves the picture by the motion and encodes the frames.
 ///
-/// Inputs `picture`, `landmarks`, `motion`. Outputs: `video` (MP4, H.264, no sound), `first_frame` (JPEG,
-/// shown as a preview before the rest is drawn), `sheet` (JPEG contact sheet of 24 frames).
+/// Inputs `picture`, `landmarks`, `motion`, and `timing` (of [`Speak`]) where its words are to be burned in as subtitles.
+/// Outputs: `video` (MP4, H.264, no sound), `first_frame` (JPEG, shown as a preview before the rest is drawn), `sheet`
+/// (JPEG contact sheet of 24 frames).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Animate {
     /// H.264 quantizer, 10 (fine) ..= 40 (small).
@@ -95,13 +96,63 @@ pub struct Animate {
 impl StepParams for Animate {
     const KIND: &'static str = "animate";
     const VERSION: u32 = 2;
-    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion"];
+    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion", "timing?"];
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 
-/// Joins picture and sound: trims or pads the speech to the video's length, writes FLAC beside H.264 in an MP4.
+/// Puts a card of two seconds before the video or after it: words on its first or last picture, blurred, fading in and out.
+/// The speech gets silence there, and what is told of it comes later.
 ///
-/// Inputs `video`, `speech`. Output `video` (MP4).
+/// Inputs `video` (MP4 of [`Animate`]), `speech` (WAV), and `timing` of [`Speak`] where there is one. Outputs `video`
+/// (MP4, no sound), `speech` (WAV), `timing` (JSON, [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT); the last two
+/// are empty without a timing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddCards {
+    /// Words before the video.
+    pub intro: Option<String>,
+    /// Words after it.
+    pub outro: Option<String>,
+    /// H.264 quantizer of the video, 10..=40: both are coded alike and joined as they are.
+    pub quantizer: u8,
+}
+
+impl StepParams for AddCards {
+    const KIND: &'static str = "add_cards";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["video", "speech", "timing?"];
+    const OUTPUTS: &'static [&'static str] = &["video", "speech", "timing", "subtitles"];
+}
+
+/// Lays music under speech: repeated or cut to its length, faded in and out, turned down while words are said; the whole
+/// at -16 LUFS (peaks below -1 dBFS).
+///
+/// Inputs `speech` (WAV), `music` (any audio format). Output `speech` (WAV, 48 kHz, mono, 16 bit).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MixMusic {
+    /// Decibels the music is below the speech while words are said, 0..=60.
+    pub below: f64,
+    /// Decibels it is louder in pauses, 0..=30.
+    pub ducking: f64,
+}
+
+impl Default for MixMusic {
+    fn default() -> Self {
+        MixMusic { below: 18.0, ducking: 8.0 }
+    }
+}
+
+impl StepParams for MixMusic {
+    const KIND: &'static str = "mix_music";
+    const VERSION: u32 = 1;
+    const INPUTS: &'static [&'static str] = &["speech", "music"];
+    const OUTPUTS: &'static [&'static str] = &["speech"];
+}
+
+/// Joins picture and sound: trims or pads the speech to the video's length, writes FLAC beside H.264 in an MP4 that says
+/// it is synthetic and what it was made of.
+///
+/// Inputs `video`, `speech`, `provenance` ([`crate::Input::Provenance`]). Output `video` (MP4, its tags are
+/// [`crate::provenance::Metadata`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Encode {
     /// Written into the file's metadata as its title.
@@ -110,8 +161,8 @@ pub struct Encode {
 
 impl StepParams for Encode {
     const KIND: &'static str = "encode";
-    const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["video", "speech"];
+    const VERSION: u32 = 2;
+    const INPUTS: &'static [&'static str] = &["video", "speech", "provenance"];
     const OUTPUTS: &'static [&'static str] = &["video"];
 }
 

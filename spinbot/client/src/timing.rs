@@ -80,6 +80,20 @@ impl SpeechTiming {
         text
     }
 
+    /// The same speech that many seconds later.
+    #[must_use]
+    pub fn delayed(mut self, seconds: f64) -> Self {
+        self.seconds += seconds;
+        let sentences = self.sentences.iter_mut().map(|s| (&mut s.start, &mut s.end));
+        let words = self.words.iter_mut().map(|w| (&mut w.start, &mut w.end));
+        let phonemes = self.phonemes.iter_mut().map(|p| (&mut p.start, &mut p.end));
+        for (start, end) in sentences.chain(words).chain(phonemes) {
+            *start += seconds;
+            *end += seconds;
+        }
+        self
+    }
+
     /// The words of each subtitle.
     fn cues(&self) -> Vec<&[TimedWord]> {
         let mut cues = Vec::new();

@@ -97,7 +97,7 @@ fn check_inputs(
             Input::Model { id, sha256 } => {
                 catalogue.named_model(id, sha256).map_err(|fault| fault.about(name))?;
             }
-            Input::Artifact(_) | Input::File(_) => {}
+            Input::Artifact(_) | Input::File(_) | Input::Provenance => {}
         }
     }
     Ok(())

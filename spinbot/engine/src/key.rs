@@ -36,40 +36,19 @@ impl StepIdentity<'_> {
             "seed": self.seed,
             "device": self.device,
         });
-        let mut text = String::new();
-        write_canonical(&identity, &mut text);
-        hex(&Sha256::digest(text.as_bytes()))
+        hex(&Sha256::digest(sorted(&identity).to_string().as_bytes()))
     }
 }
 
-/// JSON with object keys sorted and no spaces: the order in which a client wrote its parameters is no part of
-/// their meaning.
-fn write_canonical(value: &Value, out: &mut String) {
+/// The same JSON with object keys sorted: the order in which a client wrote its parameters is no part of their meaning.
+pub(crate) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let sorted: BTreeMap<_, _> = map.iter().collect();
-            out.push('{');
-            for (i, (name, value)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(name.as_str()).to_string());
-                out.push(':');
-                write_canonical(value, out);
-            }
-            out.push('}');
+            let fields: BTreeMap<_, _> = map.iter().collect();
+            Value::Object(fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect())
         }
-        Value::Array(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_canonical(item, out);
-            }
-            out.push(']');
-        }
-        leaf => out.push_str(&leaf.to_string()),
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        leaf => leaf.clone(),
     }
 }
 

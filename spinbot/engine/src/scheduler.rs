@@ -1,15 +1,17 @@
 //! Walks the steps of a job: what is in the store already is not run, the rest goes to the worker one by one.
 
+use crate::EngineError;
 use crate::catalogue::Catalogue;
 use crate::dispatch::{Bench, Errand, Stopped};
 use crate::intake::{Files, known_kind};
 use crate::jobs::Jobs;
 use crate::journal::Record;
-use crate::key::StepIdentity;
+use crate::key::{StepIdentity, sorted};
 use crate::progress::Progress;
 use crate::store::{MadeBy, Store};
 use crate::worker::{Task, TaskInput};
 use spinbot::event::{ArtifactRef, EventBody};
+use spinbot::provenance::{MadeInput, MadeStep, Provenance};
 use spinbot::{Digest, Fault, Input, Step};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,17 +63,18 @@ fn run_job(
     let plan = record.plan();
     let mut progress = Progress::new(plan);
     let mut made = Made::new();
+    let mut done = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         let here = |stopped| (Some(step.id.clone()), stopped);
         if record.cancel_requested() {
             return Err(here(Stopped::Cancelled));
         }
         progress.step(at);
-        let inputs =
-            find_inputs(step, record.files(), &made).map_err(|fault| here(Stopped::Failed(fault)))?;
-        let outputs =
+        let inputs = find_inputs(step, record.files(), &made, &done, store).map_err(here)?;
+        let (outputs, made_step) =
             run_step(record, step, &inputs, store, catalogue, bench, &mut progress).map_err(here)?;
         made.insert(step.id.clone(), outputs);
+        done.push(made_step);
     }
     let (step, output) = &plan.result;
     made.get(step).and_then(|outputs| outputs.get(output)).cloned().ok_or_else(|| {
@@ -87,9 +90,10 @@ fn run_step(
     catalogue: &dyn Catalogue,
     bench: &mut Bench,
     progress: &mut Progress,
-) -> Result<BTreeMap<String, ArtifactRef>, Stopped> {
+) -> Result<(BTreeMap<String, ArtifactRef>, MadeStep), Stopped> {
     let kind = known_kind(step, catalogue).map_err(Stopped::Failed)?;
     let made_by = identify(record, step, inputs, catalogue).map_err(Stopped::Failed)?;
+    let made_step = made_step(step, &made_by);
     let id = || step.id.clone();
     if let Some(outputs) = store.step_result(&made_by.key) {
         record.append(EventBody::StepCached { step: id() })?;
@@ -97,7 +101,7 @@ fn run_step(
         if let Some(event) = progress.step_done(&step.id, Instant::now()) {
             record.append(event)?;
         }
-        return Ok(outputs);
+        return Ok((outputs, made_step));
     }
     record.append(EventBody::StepStarted { step: id() })?;
     let scratch = store.scratch()?;
@@ -135,36 +139,65 @@ fn run_step(
     if let Some(event) = progress.step_done(&step.id, Instant::now()) {
         record.append(event)?;
     }
-    Ok(outputs)
+    Ok((outputs, made_step))
+}
+
+/// The step as files say it that were made by it.
+fn made_step(step: &Step, made_by: &MadeBy) -> MadeStep {
+    let from = |name: &String| match step.inputs.get(name) {
+        Some(Input::Output { step, output }) => Some(format!("{step}.{output}")),
+        _ => None,
+    };
+    let inputs = made_by.inputs.iter();
+    MadeStep {
+        id: step.id.clone(),
+        kind: made_by.kind.clone(),
+        version: made_by.version,
+        params: sorted(&made_by.params),
+        inputs: inputs
+            .map(|(name, digest)| (name.clone(), MadeInput { sha256: digest.0.clone(), from: from(name) }))
+            .collect(),
+        models: made_by.models.clone(),
+        seed: made_by.seed,
+        device: made_by.device.clone(),
+    }
 }
 
 fn lost(digest: &Digest) -> Stopped {
     crate::EngineError::Missing(digest.short().to_owned()).into()
 }
 
-/// What feeds each input of a step.
-fn find_inputs(step: &Step, files: &Files, made: &Made) -> Result<BTreeMap<String, Found>, Fault> {
-    let find = |name: &String, input: &Input| -> Option<Found> {
-        match input {
+/// What feeds each input of a step; `done` are the steps before it.
+fn find_inputs(
+    step: &Step,
+    files: &Files,
+    made: &Made,
+    done: &[MadeStep],
+    store: &Store,
+) -> Result<BTreeMap<String, Found>, Stopped> {
+    let stored = |digest: &Digest, label: &str| {
+        Some(Found { digest: digest.clone(), label: label.to_owned(), model: false })
+    };
+    let find = |name: &String, input: &Input| -> Result<Option<Found>, EngineError> {
+        Ok(match input {
             Input::File(_) => {
-                let file = files.get(&(step.id.clone(), name.clone()))?;
-                Some(Found { digest: file.digest.clone(), label: file.label.clone(), model: false })
+                files.get(&(step.id.clone(), name.clone())).and_then(|file| stored(&file.digest, &file.label))
             }
-            Input::Artifact(digest) => {
-                Some(Found { digest: digest.clone(), label: digest.short().to_owned(), model: false })
-            }
+            Input::Artifact(digest) => stored(digest, digest.short()),
             Input::Model { id, sha256 } => {
                 Some(Found { digest: sha256.clone(), label: id.clone(), model: true })
             }
-            Input::Output { step, output } => {
-                let artifact = made.get(step)?.get(output)?;
-                Some(Found { digest: artifact.digest.clone(), label: output.clone(), model: false })
-            }
-        }
+            Input::Output { step, output } => made
+                .get(step)
+                .and_then(|outputs| outputs.get(output))
+                .and_then(|artifact| stored(&artifact.digest, output)),
+            Input::Provenance => stored(&store.keep_json(&Provenance::new(done.to_vec()), name)?, name),
+        })
     };
     let inputs = step.inputs.iter().map(|(name, input)| {
-        let found = find(name, input).ok_or_else(|| {
-            Fault::new(format!("nothing feeds the input `{name}` of step `{}`", step.id)).about(name)
+        let found = find(name, input)?.ok_or_else(|| {
+            let text = format!("nothing feeds the input `{name}` of step `{}`", step.id);
+            Stopped::Failed(Fault::new(text).about(name))
         })?;
         Ok((name.clone(), found))
     });

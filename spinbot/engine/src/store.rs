@@ -145,6 +145,25 @@ impl Store {
         Ok(digest)
     }
 
+    /// Puts JSON of the engine's own in and returns its digest.
+    pub(crate) fn keep_json(&self, value: &impl Serialize, label: &str) -> Result<Digest, EngineError> {
+        let mut temp = self.temp()?;
+        let written = serde_json::to_vec(value)
+            .map_err(io::Error::from)
+            .and_then(|bytes| copy_hashed(&mut bytes.as_slice(), Some(&mut temp)));
+        let (digest, size) = written.map_err(EngineError::io("cannot write", temp.path()))?;
+        let manifest = Manifest {
+            digest: digest.clone(),
+            media_type: "application/json".to_owned(),
+            size,
+            label: label.to_owned(),
+            made_by: None,
+            created: now(),
+        };
+        self.keep(temp, &manifest)?;
+        Ok(digest)
+    }
+
     /// Takes a file of a step's scratch folder into the store.
     pub(crate) fn keep_output(
         &self,

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use spinbot::event::{Event, EventBody, JobState, JobView};
+use spinbot::protocol::PROTOCOL;
 use spinbot::{Digest, Engine, Fault, Input, Job, Plan, Step};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -250,7 +251,7 @@ fn who_follows_a_journal_without_its_end_is_told_and_does_not_wait() {
     let (events, view) = house.run(&one(json!([])));
     let mut stream = UnixStream::connect(house.socket()).unwrap();
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
-    writeln!(stream, "{}", json!({"request": "hello", "protocol": 1, "version": "0"})).unwrap();
+    writeln!(stream, "{}", json!({"request": "hello", "protocol": PROTOCOL, "version": "0"})).unwrap();
     assert!(answers.next().unwrap().unwrap().contains("welcome"));
     for from in [events.len() as u64, u64::MAX] {
         writeln!(stream, "{}", json!({"request": "follow", "job": view.job, "from": from})).unwrap();
@@ -311,6 +312,27 @@ fn a_plan_is_refused_whole_with_a_sentence_about_the_argument() {
         assert_eq!(fault.argument.as_deref(), argument, "{fault}");
     }
     assert!(house.connect().jobs(10).unwrap().is_empty(), "nothing was queued");
+}
+
+#[test]
+fn a_step_is_told_what_the_steps_before_were_made_of() {
+    let house = House::open();
+    let told = |actions: Value| {
+        let told = step("told", "then", json!([])).with("before", Input::Provenance);
+        let plan = Plan { result: ("told".into(), "out".into()), ..chain(vec![step("act", "act", actions)]) };
+        let (events, view) = house.run(&Plan { steps: [plan.steps, vec![told]].concat(), ..plan });
+        let text = fs::read_to_string(&view.result().unwrap().path).unwrap();
+        let (_, json) = text.split_once("0]").unwrap();
+        let provenance: spinbot::provenance::Provenance = serde_json::from_str(json).unwrap();
+        (provenance, ran(&events).len())
+    };
+    let (provenance, computed) = told(json!([]));
+    assert_eq!((provenance.steps.len(), computed), (1, 2));
+    assert_eq!((provenance.steps[0].kind.as_str(), provenance.steps[0].seed), ("act", 0));
+    assert!(!provenance.notice().is_empty());
+    assert_eq!(told(json!([])), (provenance.clone(), 0), "the same again is there already");
+    let (other, computed) = told(json!(["log"]));
+    assert!(other != provenance && computed == 2, "another step before is another provenance");
 }
 
 #[test]
@@ -504,7 +526,7 @@ fn cancel_ends_a_job_that_waits_that_listens_and_that_is_deaf() {
 fn nothing_a_client_sends_ends_the_engine() {
     let house = House::open();
     house.connect();
-    let hello = json!({"request": "hello", "protocol": 1, "version": "0"}).to_string();
+    let hello = json!({"request": "hello", "protocol": PROTOCOL, "version": "0"}).to_string();
     let bomb = "[".repeat(100_000);
     let long = "x".repeat(5 << 20);
     for (line, before, wanted) in [
@@ -561,7 +583,7 @@ fn a_client_of_another_protocol_is_told_so_and_may_only_end_the_engine() {
         answer
     };
     assert!(ask(json!({"request": "hello", "protocol": 999, "version": "9"})).contains("welcome"));
-    assert!(ask(json!({"request": "jobs", "limit": 1})).contains("protocol 1, not 999"));
+    assert!(ask(json!({"request": "jobs", "limit": 1})).contains(&format!("protocol {PROTOCOL}, not 999")));
     assert!(ask(json!({"request": "shutdown"})).contains("ok"));
     assert!(house.engine.wait().unwrap().success());
     assert!(!house.socket().exists());

@@ -25,6 +25,11 @@ impl Text {
         self.layout(line).1.ceil() as u32
     }
 
+    /// How far a line moves the pen, in pixels; a space at its end counts.
+    pub(crate) fn advance(&self, line: &str) -> f32 {
+        self.layout(line).1
+    }
+
     /// `text` in lines no wider than `width` pixels, broken between words and, where one word is too wide,
     /// inside it; at most `lines` of them, the last ending in an ellipsis if something is left over.
     pub(crate) fn wrap(&self, text: &str, width: u32, lines: usize) -> Vec<String> {

@@ -5,9 +5,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, what ails a clip, WAV and MP3 |
+//! | [`audio`] | [`audio::Clip`]: reading sound files, resampling, loudness, cleaning, mixing, what ails a clip, WAV and MP3 |
 //! | [`picture`] | reading photographs, PNG and JPEG, resizing |
 //! | [`album`] | a contact sheet of pictures with their captions |
+//! | [`caption`] | one or two lines of words burned into a frame |
+//! | [`card`] | a title on a blurred picture |
 //! | [`grid`] | a labelled grid of pictures, for sweeps |
 //! | [`plot`] | curves of a training run |
 //! | [`spectrogram`], [`waveform`] | clips to look at |
@@ -32,6 +34,8 @@
 
 pub mod album;
 pub mod audio;
+pub mod caption;
+pub mod card;
 mod colour;
 mod error;
 mod font;

@@ -17,6 +17,7 @@
 //! | `writing/` | a script from a topic: what is asked, how answers are judged |
 //! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
+//! | `subtitles` | which words stand in which frame |
 //!
 //! ```
 //! use spinbot::{Input, Step, steps::ReadPortrait};
@@ -44,6 +45,7 @@ mod scoring;
 mod speaking;
 mod step;
 mod steps;
+mod subtitles;
 mod training;
 mod viseme;
 mod writing;

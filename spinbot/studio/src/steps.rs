@@ -1,5 +1,6 @@
 //! One file per step.
 
+mod add_cards;
 mod animate;
 mod arrange_pictures;
 mod articulate;
@@ -11,6 +12,7 @@ mod drive;
 mod encode;
 mod encode_speech;
 mod listen;
+mod mix_music;
 mod read_clips;
 mod read_pictures;
 mod read_portrait;

@@ -1,11 +1,12 @@
 //! Sound as one channel of floats: the [`Clip`] and what is measured on it. Reading lives in `read`, writing
 //! in `write`, changes of rate and level in `shape`; `activity` and `music` say what a recording is worth, `clean`
-//! and `denoise` better it, all by its spectrum alone. Nothing here knows words, speakers or networks.
+//! and `denoise` better it, all by its spectrum alone; `mix` lays music under it. Nothing here knows words, speakers or networks.
 
 mod activity;
 mod boxes;
 mod clean;
 mod denoise;
+mod mix;
 mod music;
 mod read;
 mod shape;
@@ -14,6 +15,7 @@ mod write;
 
 pub use activity::{Activity, Span};
 pub use clean::join;
+pub use mix::MusicLevel;
 pub use read::{AudioCaps, read, read_bytes};
 pub(crate) use write::{FLAC_BLOCK, flac_frames};
 pub use write::{flac_bytes, inline_bytes, mp3_bytes, wav_bytes};

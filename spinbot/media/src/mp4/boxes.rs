@@ -87,15 +87,29 @@ pub(super) fn sound_entry(rate: u32, stream_info: Vec<u8>) -> Result<SampleEntry
     Ok(SampleEntry::Flac(FlacBox { audio, dfla_box, unknown_boxes: Vec::new() }))
 }
 
+/// The tags that have a type of their own, as iTunes began it.
+pub(super) const TITLE: &[u8; 4] = b"\xa9nam";
+pub(super) const COMMENT: &[u8; 4] = b"\xa9cmt";
+pub(super) const SOFTWARE: &[u8; 4] = b"\xa9too";
+/// A tag with a name.
+pub(super) const NAMED: &[u8; 4] = b"----";
+/// Whose names those are.
+const DOMAIN: &[u8] = b"spinbot";
+
 /// `udta` with the tags where players look for them (`meta`/`ilst`, as iTunes began it); `None` without tags.
 pub(super) fn user_data(tags: &Tags) -> Result<Option<UnknownBox>> {
-    let texts = [(b"\xa9nam", &tags.title), (b"\xa9cmt", &tags.comment), (b"\xa9too", &tags.software)];
+    // Type 1 is UTF-8; then a locale of 0.
+    let data = |text: &str| encode(&plain(b"data", [&[0, 0, 0, 1, 0, 0, 0, 0], text.as_bytes()].concat()));
+    let texts = [(TITLE, &tags.title), (COMMENT, &tags.comment), (SOFTWARE, &tags.software)];
     let mut list = Vec::new();
     for (kind, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        // Type 1 is UTF-8; then a locale of 0.
-        let mut data = vec![0, 0, 0, 1, 0, 0, 0, 0];
-        data.extend_from_slice(text.as_bytes());
-        list.extend(encode(&plain(kind, encode(&plain(b"data", data))?))?);
+        list.extend(encode(&plain(kind, data(text)?))?);
+    }
+    for (name, text) in tags.named.iter().filter(|(_, text)| !text.is_empty()) {
+        // Version and flags come first.
+        let word = |kind, word: &[u8]| encode(&plain(kind, [&[0; 4], word].concat()));
+        let parts = [word(b"mean", DOMAIN)?, word(b"name", name.as_bytes())?, data(text)?];
+        list.extend(encode(&plain(NAMED, parts.concat()))?);
     }
     if list.is_empty() {
         return Ok(None);

@@ -7,7 +7,7 @@ mod boxes;
 mod read;
 mod write;
 
-pub use read::{read_speech, read_video};
+pub use read::{read_speech, read_tags, read_video};
 pub use write::write;
 
 /// What a file says about itself. Empty texts are left out.
@@ -19,4 +19,6 @@ pub struct Tags {
     pub comment: String,
     /// What wrote it.
     pub software: String,
+    /// Anything else, each under a name of its own.
+    pub named: Vec<(String, String)>,
 }

@@ -1,6 +1,7 @@
-//! Reads an MP4 of this crate again: its coded pictures, to be put into a new file, and its speech. For films
+//! Reads an MP4 of this crate again: its coded pictures, to be put into a new file, its speech and its tags. For films
 //! of users only the sound is read, in [`crate::audio::read`].
 
+use super::{Tags, boxes};
 use crate::audio::{self, AudioCaps, Clip};
 use crate::video::VideoTrack;
 use crate::{MediaError, Result};
@@ -34,6 +35,50 @@ pub fn read_video(file: &[u8]) -> Result<VideoTrack> {
 pub fn read_speech(file: &[u8]) -> Result<Clip> {
     let caps = AudioCaps { min_seconds: 0.0, max_seconds: 10_800.0, ..AudioCaps::default() };
     audio::read_bytes(file.to_vec(), LABEL, &caps)
+}
+
+/// What an MP4 says about itself; empty where it says nothing.
+///
+/// # Errors
+/// If the bytes are no MP4.
+pub fn read_tags(file: &[u8]) -> Result<Tags> {
+    let moov = find_index(file)?;
+    let user_data = moov.unknown_boxes.iter().find(|part| part.box_type == BoxType::Normal(*b"udta"));
+    // `meta` has version and flags before its boxes.
+    let meta = user_data.and_then(|found| inner(&found.payload, b"meta")).and_then(|meta| meta.get(4..));
+    let list = meta.and_then(|meta| inner(meta, b"ilst")).unwrap_or_default();
+    let mut tags = Tags::default();
+    for (kind, item) in parts(list) {
+        let Some(text) = inner(item, b"data").and_then(|data| data.get(8..)) else { continue };
+        let text = String::from_utf8_lossy(text).into_owned();
+        match &kind {
+            boxes::TITLE => tags.title = text,
+            boxes::COMMENT => tags.comment = text,
+            boxes::SOFTWARE => tags.software = text,
+            boxes::NAMED => {
+                let name = inner(item, b"name").and_then(|name| name.get(4..)).unwrap_or_default();
+                tags.named.push((String::from_utf8_lossy(name).into_owned(), text));
+            }
+            _ => {}
+        }
+    }
+    Ok(tags)
+}
+
+/// The boxes in a box's content, up to the first that is cut short.
+fn parts(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let (size, after) = rest.split_first_chunk::<4>()?;
+        let (kind, _) = after.split_first_chunk::<4>()?;
+        let (part, next) = rest.split_at_checked(u32::from_be_bytes(*size) as usize)?;
+        rest = next;
+        Some((*kind, part.get(8..)?))
+    })
+}
+
+/// The content of the first box of that kind.
+fn inner<'a>(content: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    parts(content).find(|(found, _)| found == kind).map(|(_, part)| part)
 }
 
 fn broken(detail: impl std::fmt::Display) -> MediaError {

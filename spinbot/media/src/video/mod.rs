@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod join;
 mod sheet;
 mod yuv;
 

@@ -47,17 +47,22 @@ fn a_film_comes_back_frame_by_frame_and_bit_by_bit() {
 #[test]
 fn the_index_comes_before_the_data_and_says_who_wrote_it() {
     let (_, track) = film(5, VideoSettings { width: 64, height: 64, ..Default::default() });
-    let tags = Tags { title: "Grüße".into(), comment: "seed 7".into(), software: "spinbot".into() };
+    let tags = Tags {
+        title: "Grüße".into(),
+        comment: "seed 7".into(),
+        software: "spinbot".into(),
+        named: vec![("spinbot.plan".into(), "{\"steps\":[]}".into())],
+    };
     let file = mp4::write(&track, None, &tags).unwrap();
     let place = |name: &[u8]| file.windows(name.len()).position(|w| w == name);
     assert!(place(b"moov").unwrap() < place(b"mdat").unwrap());
-    for text in ["Grüße", "seed 7", "spinbot"] {
-        assert!(place(text.as_bytes()).is_some(), "{text}");
-    }
+    assert_eq!(mp4::read_tags(&file).unwrap(), tags);
     assert!(place(b"nclx\0\x01\0\x01\0\x01\0").is_some());
     assert_eq!(file, mp4::write(&track, None, &tags).unwrap(), "the same inputs give the same bytes");
     let bare = mp4::write(&track, None, &Tags::default()).unwrap();
     assert!(bare.windows(4).all(|w| w != b"udta"));
+    assert_eq!(mp4::read_tags(&bare).unwrap(), Tags::default());
+    assert!(mp4::read_tags(b"no MP4").is_err());
 }
 
 #[test]

@@ -7,7 +7,9 @@ use crate::landmarks::Landmarks;
 use crate::motion::Motion;
 use crate::portrait::{Portrait, Scratch};
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, json_input, media_fault};
+use crate::subtitles::Subtitles;
 use rayon::prelude::*;
+use spinbot::timing::SpeechTiming;
 use spinbot::{Fault, steps::Animate};
 use spinbot_media::picture::{self, Caps};
 use spinbot_media::video::{self, Encoder, VideoSettings};
@@ -40,6 +42,9 @@ impl Run for Animate {
         let picture = picture::read(&source.path, &source.label, &caps).map_err(fault)?;
         let landmarks: Landmarks = json_input(inputs, "landmarks")?;
         let motion: Motion = json_input(inputs, "motion")?;
+        let timing: Option<SpeechTiming> =
+            inputs.contains_key("timing").then(|| json_input(inputs, "timing")).transpose()?;
+        let subtitles = timing.map(|timing| Subtitles::new(&timing, &landmarks)).transpose()?;
         let portrait = portrait_of(picture, &landmarks)?;
         let (width, height) = (landmarks.width, landmarks.height);
         let total = motion.frames.len();
@@ -50,9 +55,16 @@ impl Run for Animate {
         let settings = VideoSettings { width, height, fps: motion.fps, quantizer: self.quantizer };
         let mut encoder = Encoder::new(settings).map_err(fault)?;
 
+        let draw = |number: usize, scratch: &mut Scratch, frame: &mut RgbImage| {
+            portrait.draw(&motion.frames[number], scratch, frame);
+            if let Some(subtitles) = &subtitles {
+                subtitles.draw((number as f64 + 0.5) / f64::from(motion.fps), frame);
+            }
+        };
+
         let first_frame = {
             let mut frame = RgbImage::new(width, height);
-            portrait.draw(&motion.frames[0], &mut Scratch::default(), &mut frame);
+            draw(0, &mut Scratch::default(), &mut frame);
             picture::jpeg_bytes(&frame, 88).map_err(fault)?
         };
         report.preview("first_frame", "image/jpeg", &first_frame);
@@ -74,13 +86,11 @@ impl Run for Animate {
                     })
                 },
                 || {
-                    let batch = batch.unwrap_or_default();
-                    batch
-                        .par_iter()
-                        .zip(&mut drawing)
-                        .for_each_init(Scratch::default, |scratch, (pose, frame)| {
-                            portrait.draw(pose, scratch, frame)
-                        });
+                    let numbers = done + waiting..done + waiting + batch.map_or(0, <[_]>::len);
+                    let frames = numbers.into_par_iter().zip(&mut drawing);
+                    frames.for_each_init(Scratch::default, |scratch, (number, frame)| {
+                        draw(number, scratch, frame)
+                    });
                 },
             );
             coded.map_err(fault)?;

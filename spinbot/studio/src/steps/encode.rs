@@ -1,6 +1,9 @@
 //! `encode`: picture and sound in one file.
 
-use crate::step::{Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, input, media_fault};
+use crate::step::{
+    Inputs, MAX_SPEECH_SECONDS, Report, Run, StepError, StepOutput, input, json_input, media_fault,
+};
+use spinbot::provenance::{PLAN_TAG, Provenance};
 use spinbot::{Fault, steps::Encode};
 use spinbot_media::audio::{self, AudioCaps};
 use spinbot_media::mp4;
@@ -36,10 +39,14 @@ impl Run for Encode {
         }
         // Both end together, so that no player shows a frozen last picture or cuts the last word.
         let samples = (track.seconds() * f64::from(clip.rate)).round() as usize;
+        let provenance: Provenance = json_input(inputs, "provenance")?;
+        let plan = serde_json::to_string(&provenance)
+            .map_err(|error| Fault::new(format!("what it was made of cannot be written: {error}")))?;
         let tags = mp4::Tags {
             title: self.title.clone(),
-            software: concat!("spinbot ", env!("CARGO_PKG_VERSION")).to_owned(),
-            ..mp4::Tags::default()
+            comment: provenance.notice(),
+            software: provenance.software,
+            named: vec![(PLAN_TAG.to_owned(), plan)],
         };
         let bytes = mp4::write(&track, Some(&clip.fitted(samples)), &tags)
             .map_err(|error| media_fault(error, "video"))?;

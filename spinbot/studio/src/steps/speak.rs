@@ -15,9 +15,9 @@ use std::io::Read;
 use std::time::Instant;
 
 /// Samples a second of everything downstream.
-const RATE: u32 = 48_000;
-const LUFS: f64 = -16.0;
-const PEAK_DBFS: f64 = -1.0;
+pub(super) const RATE: u32 = 48_000;
+pub(super) const LUFS: f64 = -16.0;
+pub(super) const PEAK_DBFS: f64 = -1.0;
 /// Most bytes of a voice file: a minute of pocket-tts' memory has 37 MB.
 const LARGEST_VOICE: u64 = 128 << 20;
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use spinbot::provenance::Provenance;
 use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
@@ -148,7 +149,7 @@ impl Chain {
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
         self.read(portrait, speech, size, keep_aspect);
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
-        self.film()
+        self.film(&["picture", "landmarks", "motion"])
     }
 
     /// Photo, speech and the times of its phonemes to video.
@@ -156,7 +157,13 @@ impl Chain {
         self.read(portrait, speech, size, false);
         let inputs = [("speech", self.path("speech")), ("timing", timing)];
         self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
-        self.film()
+        self.film(&["picture", "landmarks", "motion"])
+    }
+
+    /// The same again with its words in the picture.
+    pub fn subtitle(&self, timing: PathBuf) -> Told {
+        std::fs::copy(timing, self.path("timing")).unwrap();
+        self.film(&["picture", "landmarks", "motion", "timing"])
     }
 
     fn read(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) {
@@ -165,17 +172,14 @@ impl Chain {
     }
 
     /// What was read and the motion of it to video.
-    fn film(&self) -> Told {
-        let told = self.step(
-            &Animate { quantizer: 24 },
-            &["picture", "landmarks", "motion"].map(|name| (name, self.path(name))),
-            "silent_",
-        );
-        self.step(
-            &Encode { title: "a test".into() },
-            &[("video", self.path("silent_video")), ("speech", self.path("speech"))],
-            "",
-        );
+    fn film(&self, names: &[&'static str]) -> Told {
+        let inputs: Vec<_> = names.iter().map(|name| (*name, self.path(name))).collect();
+        let told = self.step(&Animate { quantizer: 24 }, &inputs, "silent_");
+        let provenance = serde_json::to_vec(&Provenance::new(Vec::new())).unwrap();
+        std::fs::write(self.path("provenance"), provenance).unwrap();
+        let silent = ("video", self.path("silent_video"));
+        let inputs = [silent, ("speech", self.path("speech")), ("provenance", self.path("provenance"))];
+        self.step(&Encode { title: "a test".into() }, &inputs, "");
         told
     }
 }

@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used)] // A test stops at the first thing that is not there.
 
 mod articulation;
+mod cards;
 mod chain;
 mod drawing;
+mod music;
 mod pictures;
 mod pocket;
 mod refusals;
 mod scoring;
 mod speech;
+mod subtitles;
 mod talking_head;
 mod tiny_model;
 mod training;
