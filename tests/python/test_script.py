@@ -3,8 +3,10 @@ what becomes of a server that is down, lacks the model, or answers with somethin
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shutil
 import threading
 import time
 
@@ -12,6 +14,7 @@ import pytest
 
 import ollama_server
 from conversation import Conversation
+from material import FIXTURES
 from refusal import refused
 
 TOPIC = "why octopuses have three hearts"
@@ -97,6 +100,22 @@ def test_ollama_is_asked_for_the_form_and_its_words_are_taken(kernel: Conversati
         )
         assert cell.ok, cell.shown
         assert len(ollama.requests) == count
+
+
+def test_a_render_of_a_topic_says_the_script_it_wrote_and_writes_it_once(kernel: Conversation) -> None:
+    shutil.copy(FIXTURES / "portraits/astronaut.png", kernel.cwd / "me.png")
+    line = f'%render "{TOPIC}" --portrait me.png --preset draft --seconds 6 --seed 2 --style still'
+    cell = kernel.run(line, timeout=600)
+    assert cell.ok, cell.shown
+    said = json.loads(kernel.value("take.script()?.unwrap().narration"))
+    words = kernel.run('for word in take.timing()?.unwrap().words { print!("{} ", word.text); }').text().split()
+    assert [re.sub(r"\W", "", word).lower() for word in words] == [re.sub(r"\W", "", w).lower() for w in said.split()]
+    length = float(kernel.value("take.duration()?"))
+    assert 3.0 < length < 10.0, f"{length} s of video for 6 s of script"
+    assert said in html.unescape("".join(cell.displays("text/html")))
+    again = kernel.run(f"{line} --speed 1.1", timeout=600)
+    assert again.ok, again.shown
+    assert "read_portrait" in "".join(again.displays("text/html")), "the portrait is there already"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 //! `%render`: a photo that talks.
 
+use super::script::{self, ALLOW_REMOTE, LLM, OLLAMA, PERSONA, SECONDS, TONE};
 use crate::error::{Failure, MagicError};
 use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, named};
 use crate::view::{self, Player, Source};
@@ -14,6 +15,7 @@ pub(crate) struct Render;
 const VOICE_HELP: &str = "Who says the text: a stock voice, a profile, a mixture as `me:0.7+af_nova:0.3`, or a voice of a model as `pocket/alba` (af_heart when not given).";
 
 const ARGS: &[Arg] = &[
+    Arg::positional("topic", "TOPIC", Kind::Text, "What it talks about: a script is written, as by `%script`."),
     Arg::flag(
         "portrait",
         "IMAGE",
@@ -22,7 +24,13 @@ const ARGS: &[Arg] = &[
     )
     .required(),
     Arg::flag("speech", "CLIP", Kind::File, "What it says: WAV, FLAC, MP3, Ogg or M4A."),
-    Arg::flag("text", "WORDS", Kind::Text, "What it says, in place of a recording: words."),
+    Arg::flag("text", "WORDS", Kind::Text, "What it says, word for word."),
+    TONE,
+    PERSONA,
+    SECONDS,
+    LLM,
+    OLLAMA,
+    ALLOW_REMOTE,
     Arg::flag("voice", "VOICE", Kind::Voice, VOICE_HELP),
     Arg::flag("speed", "X", SPEED, "How fast the text is said; 1 is the voice's own."),
     Arg::flag(
@@ -62,8 +70,8 @@ const ARGS: &[Arg] = &[
 ];
 
 /// What this version makes a video from.
-const FORMS: &str = "this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
-                     `--text \"WORDS\"`";
+const FORMS: &str = "this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
+                     `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes";
 
 impl Magic for Render {
     fn name(&self) -> &'static str {
@@ -71,14 +79,16 @@ impl Magic for Render {
     }
 
     fn summary(&self) -> &'static str {
-        "Makes a photo say a recording or a text: a lip-synced MP4."
+        "Makes a photo talk about a topic, or say a text or a recording: a lip-synced MP4."
     }
 
     fn details(&self) -> &'static str {
         "Shows the first frame as soon as it is drawn, then the progress, then the player, and leaves a Rust \
          variable of type `spinbot::Take`. The same in Rust: \
          `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`, or `.text(\"Hello\").voice(\"me\")` \
-         in place of the recording.\n\n\
+         in place of the recording, or `.script(spinbot::script(\"octopuses\").seconds(10.0))`.\n\n\
+         A topic's script is written first, by a language model on this machine (`%script?` tells which); to change it, \
+         use `%script --edit`.\n\n\
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
          pocket-tts. \
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
@@ -99,6 +109,10 @@ impl Magic for Render {
             Example {
                 cell: "%render --portrait me.jpg --speech hello.wav",
                 about: "Make the photo talk; `take` holds it.",
+            },
+            Example {
+                cell: "%render \"why octopuses have three hearts\" --portrait me.jpg --seconds 10 --tone playful",
+                about: "About a topic; the script is written first.",
             },
             Example {
                 cell: "%render --portrait me.jpg --speech hello.wav --preset draft --style still --as quick",
@@ -124,13 +138,13 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = ["--topic", "--bot", "--stage", "--seconds", "--variant", "--takes"];
+        let later = ["--topic", "--bot", "--stage", "--variant", "--takes"];
         (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
     }
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let call = &call.pointing_at_voice();
-        if !call.has("speech") && !call.has("text") {
+        if !["topic", "speech", "text"].iter().any(|name| call.has(name)) {
             return Err(nothing_to_say(call).into());
         }
         let fault = |fault: Fault| Failure::from(call.fault(fault));
@@ -147,8 +161,14 @@ impl Magic for Render {
 
 fn nothing_to_say(call: &Call) -> MagicError {
     let (message, help) = match call.is_cell() {
-        true => ("%render needs `speech` or `text`", "add `speech = \"CLIP\"` or `text = \"WORDS\"`"),
-        false => ("%render needs --speech or --text", "add `--speech CLIP` or `--text \"WORDS\"`"),
+        true => (
+            "%render needs something to say: `topic`, `text` or `speech`",
+            "add `topic = \"TOPIC\"`, `text = \"WORDS\"` or `speech = \"CLIP\"`",
+        ),
+        false => (
+            "%render needs something to say: a topic, --text or --speech",
+            "add `\"TOPIC\"`, `--text \"WORDS\"` or `--speech CLIP`",
+        ),
     };
     MagicError::at(call.head(), message).help(help)
 }
@@ -163,6 +183,7 @@ fn subtitles(call: &Call) -> Subtitles {
 }
 
 fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
+    let models = profiles.models().clone();
     let mut render = spinbot::render().preset(preset(call)).profiles(profiles);
     if let Some(portrait) = call.path("portrait") {
         render = render.portrait(convert::as_short_as_possible(portrait));
@@ -172,6 +193,9 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
     }
     if let Some(text) = call.text("text") {
         render = render.text(text);
+    }
+    if call.has("topic") {
+        render = render.script(script::ordered(call, models));
     }
     if let Some(voice) = call.text("voice") {
         render = render.voice(voice);
@@ -213,6 +237,10 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     facts.push(("made in", view::seconds(take.seconds())));
     if !view.cached.is_empty() {
         facts.push(("already there", view.cached.join(", ")));
+    }
+    if let Some(script) = take.script().ok().flatten() {
+        facts.push(("says", script.narration));
+        facts.extend(script.notes.into_iter().map(|note| ("note", note)));
     }
     facts.push(("variable", name.to_owned()));
     let text = format!(

@@ -3,31 +3,53 @@
 use crate::error::Failure;
 use crate::spec::{Arg, BodyKind, DETACH, DEVICE, DRY_RUN, Example, Kind, SEED, SPEED, named};
 use crate::{Call, Magic, Session, follow, leave, view};
+use spinbot::models::AddedModels;
 use spinbot::script::{DEFAULT_LLM, OLLAMA_URL, SCRIPT_SECONDS};
 use spinbot::steps::Tone;
-use spinbot::{Fault, Plan};
+use spinbot::{Fault, Plan, ScriptWriter};
 
 pub(crate) struct Script;
 
+/// In which manner; `%render` takes it too, as those below.
+pub(crate) const TONE: Arg =
+    Arg::flag("tone", "TONE", Kind::Choice(Tone::NAMES), "In which manner a script is written.")
+        .default("casual");
+/// Who speaks.
+pub(crate) const PERSONA: Arg =
+    Arg::flag("persona", "TEXT", Kind::Text, "Who speaks a script, as `a tired lighthouse keeper`.");
 /// How long it takes to say.
-pub(crate) const SECONDS: Kind = Kind::Number { min: *SCRIPT_SECONDS.start(), max: *SCRIPT_SECONDS.end() };
+pub(crate) const SECONDS: Arg = Arg::flag(
+    "seconds",
+    "N",
+    Kind::Number { min: *SCRIPT_SECONDS.start(), max: *SCRIPT_SECONDS.end() },
+    "How long a script should take to say.",
+)
+.default("20");
+/// Who writes.
+pub(crate) const LLM: Arg = Arg::flag(
+    "llm",
+    "MODEL",
+    Kind::Model,
+    "Who writes: smollm2, a GGUF file by the name it was added under, or a model of Ollama's as `ollama:NAME`.",
+)
+.default(DEFAULT_LLM);
+/// Where Ollama is.
+pub(crate) const OLLAMA: Arg =
+    Arg::flag("ollama", "URL", Kind::Text, "Where Ollama listens, when OLLAMA_HOST does not say it.")
+        .default(OLLAMA_URL);
+/// Whether that may be another machine.
+pub(crate) const ALLOW_REMOTE: Arg =
+    Arg::switch("allow-remote", "Let Ollama be on another machine: topic and persona are sent there.");
 
 const ARGS: &[Arg] = &[
     Arg::positional("topic", "TOPIC", Kind::Text, "What it is about, in a line.").required(),
-    Arg::flag("tone", "TONE", Kind::Choice(Tone::NAMES), "In which manner.").default("casual"),
-    Arg::flag("persona", "TEXT", Kind::Text, "Who speaks, as `a tired lighthouse keeper`."),
-    Arg::flag("seconds", "N", SECONDS, "How long it should take to say.").default("20"),
+    TONE,
+    PERSONA,
+    SECONDS,
     Arg::flag("speed", "X", SPEED, "How fast it will be said; 1 is the voice's own.").default("1.0"),
-    Arg::flag(
-        "llm",
-        "MODEL",
-        Kind::Model,
-        "Who writes: smollm2, a GGUF file by the name it was added under, or a model of Ollama's as `ollama:NAME`.",
-    )
-    .default(DEFAULT_LLM),
-    Arg::flag("ollama", "URL", Kind::Text, "Where Ollama listens, when OLLAMA_HOST does not say it.")
-        .default(OLLAMA_URL),
-    Arg::switch("allow-remote", "Let Ollama be on another machine: topic and persona are sent there."),
+    LLM,
+    OLLAMA,
+    ALLOW_REMOTE,
     Arg::flag(
         "base",
         "MODEL",
@@ -93,7 +115,7 @@ impl Magic for Script {
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let fault = |fault: Fault| Failure::from(call.fault(fault));
-        let plan = plan(call, cx).map_err(fault)?;
+        let plan = plan(call, cx.profiles().models().clone()).map_err(fault)?;
         let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
         let name = call.text("as").unwrap_or("script").to_owned();
         let script = spinbot::Script::of(&view).map_err(fault)?;
@@ -107,9 +129,9 @@ impl Magic for Script {
     }
 }
 
-fn plan(call: &Call, cx: &dyn Session) -> Result<Plan, Fault> {
-    let mut script =
-        spinbot::script(call.text("topic").unwrap_or_default()).models(cx.profiles().models().clone());
+/// The script that a call of this magic, or of `%render`, asks for.
+pub(crate) fn ordered(call: &Call, models: AddedModels) -> ScriptWriter {
+    let mut script = spinbot::script(call.text("topic").unwrap_or_default()).models(models);
     // Choices and ranges were checked when the line was read.
     if let Some(tone) = call.text("tone").and_then(|name| name.parse().ok()) {
         script = script.tone(tone);
@@ -120,9 +142,6 @@ fn plan(call: &Call, cx: &dyn Session) -> Result<Plan, Fault> {
     if let Some(seconds) = call.number("seconds") {
         script = script.seconds(seconds);
     }
-    if let Some(speed) = call.number("speed") {
-        script = script.speed(speed);
-    }
     if let Some(llm) = call.text("llm") {
         script = script.llm(llm);
     }
@@ -131,6 +150,14 @@ fn plan(call: &Call, cx: &dyn Session) -> Result<Plan, Fault> {
     }
     if call.has("allow-remote") {
         script = script.allow_remote();
+    }
+    script
+}
+
+fn plan(call: &Call, models: AddedModels) -> Result<Plan, Fault> {
+    let mut script = ordered(call, models);
+    if let Some(speed) = call.number("speed") {
+        script = script.speed(speed);
     }
     if let Some(base) = call.text("base") {
         script = script.base(base);

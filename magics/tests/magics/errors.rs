@@ -198,11 +198,11 @@ fn what_is_missing_and_what_comes_later() {
     check(
         "%render --portrait me.jpg",
         "
-error: %render needs --speech or --text
+error: %render needs something to say: a topic, --text or --speech
   |
 1 | %render --portrait me.jpg
   | ^^^^^^^
-help: add `--speech CLIP` or `--text \"WORDS\"`",
+help: add `\"TOPIC\"`, `--text \"WORDS\"` or `--speech CLIP`",
     );
     check(
         "%render --speech hello.wav",
@@ -214,14 +214,14 @@ error: %render needs --portrait
 help: add `--portrait IMAGE`: A photo with one face seen from the front: JPEG, PNG or WebP.",
     );
     check(
-        "%render \"the history of tea\" --portrait me.jpg",
+        "%render the history --portrait me.jpg",
         "
-error: %render does not know what to do with `the history of tea`
+error: %render does not know what to do with `history`
   |
-1 | %render \"the history of tea\" --portrait me.jpg
-  |         ^^^^^^^^^^^^^^^^^^^^
-help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
-`--text \"WORDS\"`",
+1 | %render the history --portrait me.jpg
+  |             ^^^^^^^
+help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
+`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     check(
         "%render --topic \"tea\" --portrait me.jpg",
@@ -230,8 +230,8 @@ error: %render has no flag `--topic`
   |
 1 | %render --topic \"tea\" --portrait me.jpg
   |         ^^^^^^^
-help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
-`--text \"WORDS\"`",
+help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
+`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     check(
         "%cancel",
@@ -356,11 +356,11 @@ help: keep one of them",
     check(
         "%%render\nportrait = \"me.jpg\"",
         "
-error: %render needs `speech` or `text`
+error: %render needs something to say: `topic`, `text` or `speech`
   |
 1 | %%render
   | ^^^^^^^^
-help: add `speech = \"CLIP\"` or `text = \"WORDS\"`",
+help: add `topic = \"TOPIC\"`, `text = \"WORDS\"` or `speech = \"CLIP\"`",
     );
     check(
         "%%render\nspeech = \"hello.wav\"",
@@ -372,14 +372,14 @@ error: %render needs `portrait`
 help: add `portrait = \"IMAGE\"`: A photo with one face seen from the front: JPEG, PNG or WebP.",
     );
     check(
-        "%%render\nportrait = \"me.jpg\"\ntopic = \"hello\"",
+        "%%render\nportrait = \"me.jpg\"\nbot = \"nova\"",
         "
-error: %%render has no `topic`
+error: %%render has no `bot`
   |
-3 | topic = \"hello\"
-  | ^^^^^
-help: this version renders a photo with a recording or a text: `%render --portrait IMAGE --speech CLIP`, or \
-`--text \"WORDS\"`",
+3 | bot = \"nova\"
+  | ^^^
+help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
+`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     let broken = Notebook::new().error("%%render\nportrait = me.jpg\n");
     assert!(broken.starts_with("error: the lines below %%render are not TOML: "), "{broken}");

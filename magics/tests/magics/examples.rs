@@ -49,11 +49,9 @@ fn every_magic_explains_itself() {
     }
     let mut notebook = notebook();
     assert_eq!(notebook.error("%render --portrait me.jpg --help"), "no error");
-    assert!(
-        notebook.text().starts_with(
-            "%render --portrait IMAGE [--speech CLIP] [--text WORDS] [--voice VOICE] [--speed X]"
-        )
-    );
+    assert!(notebook.text().starts_with(
+        "%render [TOPIC] --portrait IMAGE [--speech CLIP] [--text WORDS] [--tone casual|formal"
+    ));
 }
 
 #[test]

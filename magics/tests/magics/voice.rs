@@ -182,9 +182,9 @@ fn what_people_get_wrong_when_they_speak() {
         ),
         (
             "%render --portrait me.jpg --text Hi --speech hello.wav",
-            "error: a render says a recording or a text, not both\n  |\n\
+            "error: a render says one thing: a topic's script, a text or a recording\n  |\n\
              1 | %render --portrait me.jpg --text Hi --speech hello.wav\n  |                                  ^^\n\
-             help: leave out --speech or --text",
+             help: leave the others out",
         ),
         (
             "%render --portrait me.jpg --speech hello.wav --voice me",

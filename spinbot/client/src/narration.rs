@@ -1,6 +1,6 @@
 //! A text, the voice that says it and how: the part of a plan that speaking and rendering share.
 
-use crate::plan::Step;
+use crate::plan::{Input, Step};
 use crate::steps::Speak;
 use crate::voices::{Accent, Profiles, VoiceExpression};
 use crate::{Fault, Result};
@@ -17,6 +17,8 @@ const QUOTED: usize = 60;
 #[derive(Debug, Clone)]
 pub(crate) struct Narration {
     pub(crate) text: String,
+    /// What an earlier step writes, in place of the text.
+    pub(crate) written: Option<Input>,
     pub(crate) voice: String,
     pub(crate) speed: f64,
     pub(crate) accent: Option<Accent>,
@@ -28,6 +30,7 @@ impl Narration {
     pub(crate) fn new(text: String) -> Self {
         Narration {
             text,
+            written: None,
             voice: DEFAULT_VOICE.to_owned(),
             speed: 1.0,
             accent: None,
@@ -38,7 +41,7 @@ impl Narration {
 
     /// The steps `read_voice` and `speak`.
     pub(crate) fn steps(&self, seed: u64) -> Result<(Step, Step)> {
-        if self.text.trim().is_empty() {
+        if self.written.is_none() && self.text.trim().is_empty() {
             let fault = Fault::new("there is nothing to say: the text is empty").about("text");
             return Err(fault.help("write at least a word"));
         }
@@ -68,6 +71,8 @@ impl Narration {
         .with("voice", read_voice.output("voice"))
         .seeded(seed)
         .weighing(20.0);
+        let written = self.written.iter().cloned();
+        let speak = written.fold(speak, |speak, written| speak.with("narration", written));
         let speak = weights.into_iter().fold(speak, |speak, weights| speak.with("weights", weights));
         Ok((read_voice, speak))
     }

@@ -2,6 +2,7 @@
 
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
+use crate::script::ScriptWriter;
 use crate::steps::{AddCards, Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
 use crate::voices::Profiles;
@@ -93,6 +94,7 @@ pub struct Render {
     portrait: Option<PathBuf>,
     speech: Option<PathBuf>,
     text: Option<String>,
+    script: Option<ScriptWriter>,
     voice: Option<String>,
     speed: Option<f64>,
     profiles: Profiles,
@@ -131,6 +133,14 @@ impl Render {
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
+        self
+    }
+
+    /// A script to be written, which it says: `spinbot::script("why octopuses have three hearts")`. Its speed and seed are
+    /// those of the render.
+    #[must_use]
+    pub fn script(mut self, script: ScriptWriter) -> Self {
+        self.script = Some(script);
         self
     }
 
@@ -212,7 +222,7 @@ impl Render {
     }
 
     /// The plan: `read_portrait`; `read_speech` -> `drive` for a recording, or `read_voice` -> `speak` ->
-    /// `articulate` for a text (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
+    /// `articulate` for a text, after `write_script` where it is a topic's (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
     /// and `mix_music` where they are wanted.
     ///
     /// # Errors
@@ -230,16 +240,18 @@ impl Render {
         let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect })
             .with("portrait", Input::File(portrait.clone()))
             .weighing(2.0);
-        let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text) {
-            (Some(speech), None) => self.recorded(speech, name(speech))?,
-            (None, Some(text)) => self.spoken(text)?,
-            (None, None) => {
-                let fault = missing("something to say", "--speech CLIP or --text \"WORDS\"");
+        let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text, &self.script)
+        {
+            (Some(speech), None, None) => self.recorded(speech, name(speech))?,
+            (None, Some(text), None) => self.spoken(Narration::new(text.clone()), None)?,
+            (None, None, Some(script)) => self.scripted(script.clone())?,
+            (None, None, None) => {
+                let fault = missing("something to say", "a topic, --text \"WORDS\" or --speech CLIP");
                 return Err(fault.about("speech"));
             }
-            (Some(_), Some(_)) => {
-                let fault = Fault::new("a render says a recording or a text, not both");
-                return Err(fault.help("leave out --speech or --text").about("text"));
+            _ => {
+                let fault = Fault::new("a render says one thing: a topic's script, a text or a recording");
+                return Err(fault.help("leave the others out").about("text"));
             }
         };
         let title = format!("render {} saying {said}", name(&portrait));
@@ -312,8 +324,8 @@ impl Render {
     }
 
     /// A text said, and the motion of its phonemes; of its sound where the voice's synthesiser does not tell their times.
-    fn spoken(&self, text: &str) -> Result<Narrated> {
-        let mut narration = Narration::new(text.to_owned());
+    /// `written` is the step that writes it, where one does.
+    fn spoken(&self, mut narration: Narration, written: Option<Step>) -> Result<Narrated> {
         if let Some(voice) = &self.voice {
             narration.voice.clone_from(voice);
         }
@@ -328,8 +340,18 @@ impl Render {
         let moving = moving.with("speech", speak.output("speech")).seeded(self.seed).weighing(1.0);
         let (speech, motion) = (speak.output("speech"), moving.output("motion"));
         let timing = Some(speak.output("timing"));
-        let steps = vec![read_voice, speak, moving];
+        let steps = written.into_iter().chain([read_voice, speak, moving]).collect();
         Ok(Narrated { said: narration.quoted(), steps, speech, motion, timing })
+    }
+
+    /// A script that is written first.
+    fn scripted(&self, script: ScriptWriter) -> Result<Narrated> {
+        let script = script.speed(self.speed.unwrap_or(1.0)).seed(self.seed);
+        let (write, about) = (script.step()?, script.quoted());
+        let mut narration = Narration::new(String::new());
+        narration.written = Some(write.output("narration"));
+        let narrated = self.spoken(narration, Some(write))?;
+        Ok(Narrated { said: format!("a script about {about}"), ..narrated })
     }
 
     /// Runs it on the engine, showing first frame and progress, and returns the take.
@@ -357,6 +379,7 @@ struct Narrated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::AddedModels;
 
     #[test]
     fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
@@ -371,6 +394,15 @@ mod tests {
         }
         let timing = Input::Output { step: "speak".into(), output: "timing".into() };
         assert_eq!(burned.steps[4].inputs["timing"], timing);
+        let script = crate::script("tea").models(AddedModels::at("nowhere"));
+        let topic = render().portrait("me.jpg").script(script).seed(3).speed(1.2).plan().unwrap();
+        topic.check().unwrap();
+        assert_eq!(topic.steps[1].kind, "write_script");
+        assert_eq!(
+            (topic.steps[1].seed, topic.steps[3].inputs["narration"].clone()),
+            (3, topic.steps[1].output("narration"))
+        );
+        assert_eq!(topic.title, "render me.jpg saying a script about \"tea\"");
         let music = spoken().music("tune.mp3").plan().unwrap();
         music.check().unwrap();
         let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();

@@ -235,11 +235,16 @@ impl ScriptWriter {
     /// Topic, persona, seconds or speed are out of range, or there is no such model.
     pub fn plan(&self) -> Result<Plan> {
         let step = self.step()?;
+        let result = (step.id.clone(), "report".to_owned());
+        Ok(Plan { title: format!("write about {}", self.quoted()), steps: vec![step], result })
+    }
+
+    /// The beginning of the topic in quotes.
+    pub(crate) fn quoted(&self) -> String {
         let words = self.topic.split_whitespace().collect::<Vec<_>>().join(" ");
         let short: String = words.chars().take(QUOTED).collect();
         let more = if short.len() < words.len() { "…" } else { "" };
-        let result = (step.id.clone(), "report".to_owned());
-        Ok(Plan { title: format!("write about \"{short}{more}\""), steps: vec![step], result })
+        format!("\"{short}{more}\"")
     }
 
     /// Runs it on the engine, showing the text as it is written.

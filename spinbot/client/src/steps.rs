@@ -195,12 +195,13 @@ impl StepParams for ReadVoice {
 
 /// Says a text in a voice, sentence by sentence.
 ///
-/// Inputs `voice`, and `weights` of pocket-tts where it is a voice of it. Outputs `speech` (WAV, 48 kHz, mono, 16 bit,
+/// Inputs `voice`, `weights` of pocket-tts where it is a voice of it, and `narration` (plain text) where what to say is
+/// written by an earlier step. Outputs `speech` (WAV, 48 kHz, mono, 16 bit,
 /// -16 LUFS), `timing` (JSON, [`crate::timing::SpeechTiming`]), `subtitles` (WebVTT). Previews: `sentence` (WAV), once,
 /// as soon as the first sentence is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Speak {
-    /// What to say; see `spinbot_g2p` for its markup.
+    /// What to say; see `spinbot_g2p` for its markup. Empty where the input `narration` says it.
     pub text: String,
     /// How fast, 0.5..=2.
     pub speed: f64,
@@ -213,7 +214,7 @@ pub struct Speak {
 impl StepParams for Speak {
     const KIND: &'static str = "speak";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["voice", "weights?"];
+    const INPUTS: &'static [&'static str] = &["voice", "weights?", "narration?"];
     const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
 }
 

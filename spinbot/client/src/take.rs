@@ -2,7 +2,8 @@
 
 use crate::event::ArtifactRef;
 use crate::provenance::{Metadata, PLAN_TAG};
-use crate::steps::{AddCards, StepParams};
+use crate::script::ScriptReport;
+use crate::steps::{AddCards, StepParams, WriteScript};
 use crate::timing::SpeechTiming;
 use crate::{Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub struct Take {
     timing: Option<ArtifactRef>,
     #[serde(default)]
     subtitles: Option<ArtifactRef>,
+    #[serde(default)]
+    script: Option<ArtifactRef>,
     seconds: f64,
 }
 
@@ -39,6 +42,7 @@ impl Take {
             first_frame: optional("animate", "first_frame"),
             timing: told("timing"),
             subtitles: told("subtitles"),
+            script: optional(WriteScript::KIND, "report"),
             seconds: view.seconds(),
         })
     }
@@ -121,6 +125,14 @@ impl Take {
     /// When the file is gone.
     pub fn subtitles(&self) -> Result<Option<String>> {
         self.subtitles.as_ref().map(ArtifactRef::text).transpose()
+    }
+
+    /// The script it says; nothing where a text or a recording was given.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn script(&self) -> Result<Option<ScriptReport>> {
+        self.script.as_ref().map(ArtifactRef::json).transpose()
     }
 
     /// The job that made it.

@@ -20,19 +20,25 @@ pub(super) const LUFS: f64 = -16.0;
 pub(super) const PEAK_DBFS: f64 = -1.0;
 /// Most bytes of a voice file: a minute of pocket-tts' memory has 37 MB.
 const LARGEST_VOICE: u64 = 128 << 20;
+/// Most bytes of a text that an earlier step wrote.
+const LARGEST_TEXT: u64 = 1 << 20;
 
 impl Run for Speak {
     const MODELS: &'static [&'static str] = &["kokoro"];
 
     fn check(&self) -> Result<(), Fault> {
         in_range("speed", self.speed, *SPEEDS.start(), *SPEEDS.end())?;
-        if self.text.trim().is_empty() {
-            return Err(Fault::new("there is nothing to say: the text is empty").about("text"));
-        }
         accent(self.accent.as_deref()).map(drop)
     }
 
     fn run(&self, inputs: &Inputs, seed: u64, report: &mut dyn Report) -> Result<Vec<StepOutput>, StepError> {
+        let text = match inputs.get("narration") {
+            Some(written) => text_of(written)?,
+            None => self.text.clone(),
+        };
+        if text.trim().is_empty() {
+            return Err(Fault::new("there is nothing to say: the text is empty").about("text").into());
+        }
         let bytes = bytes_of(input(inputs, "voice")?)?;
         let weights = inputs.get("weights");
         let of_pocket = weights.is_some() || is_pocket_voice(&bytes);
@@ -70,7 +76,7 @@ impl Run for Speak {
             Ok(())
         };
         let spoken = match ready {
-            Ready::Pocket(speaker) => speaker.say(&self.text, seed, &mut each)?,
+            Ready::Pocket(speaker) => speaker.say(&text, seed, &mut each)?,
             Ready::Kokoro(speaker) => {
                 let manner = Manner {
                     speed: self.speed as f32,
@@ -78,7 +84,7 @@ impl Run for Speak {
                     lexicon: self.lexicon.clone(),
                     seed,
                 };
-                speaker.say(&self.text, &manner, &mut each)?
+                speaker.say(&text, &manner, &mut each)?
             }
         };
         let (said, took) = (spoken.timing.seconds, begun.elapsed().as_secs_f64());
@@ -124,6 +130,17 @@ fn check_plain(step: &Speak) -> Result<(), Fault> {
 pub(super) fn finished(clip: Clip) -> Result<Clip, Fault> {
     let fault = |error| media_fault(error, "text");
     clip.resampled(RATE).and_then(|clip| clip.normalized(LUFS, PEAK_DBFS)).map_err(fault)
+}
+
+/// A text that an earlier step wrote.
+fn text_of(file: &StepInput) -> Result<String, Fault> {
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(&file.path).and_then(|file| file.take(LARGEST_TEXT).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Fault::new(format!("{}: could not be read ({error})", file.label)).about("text")),
+    }
 }
 
 /// The bytes of a voice file.
