@@ -16,6 +16,8 @@ NOTEBOOKS = ROOT / "notebooks"
 TOUR = NOTEBOOKS / "tour.ipynb"
 VOICE = NOTEBOOKS / "voice.ipynb"
 """Needs models that are fetched."""
+DIRECT = NOTEBOOKS / "direct.ipynb"
+"""Needs models that are fetched."""
 LORA = NOTEBOOKS / "lora.ipynb"
 """Draws and learns with the model that is built in."""
 

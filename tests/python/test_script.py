@@ -14,10 +14,18 @@ import pytest
 
 import ollama_server
 from conversation import Conversation
+from executed import DIRECT, executed, well_executed
 from material import FIXTURES
 from refusal import refused
 
 TOPIC = "why octopuses have three hearts"
+
+
+def test_the_direct_notebook_runs_from_topics_to_videos(warm: None) -> None:
+    bundles = well_executed(DIRECT, executed(DIRECT))
+    html = "".join(bundle.get("text/html", "") for bundle in bundles)
+    assert html.count("<video") == 4, "one for each %render; Rust cells show what they are told to"
+    assert "by SmolLM2" in html
 
 
 def narration(kernel: Conversation, name: str = "script") -> str:

@@ -40,6 +40,8 @@ const STEM: usize = 5;
 pub(super) struct Draft {
     pub(super) stage: String,
     pub(super) narration: String,
+    /// Whether its last sentence broke off.
+    pub(super) cut: bool,
 }
 
 impl Draft {
@@ -60,7 +62,10 @@ impl Draft {
         };
         match words(&narration).count() {
             0 => Err("it says nothing".to_owned()),
-            _ => Ok(Draft { stage, narration: shortened(whole_sentences(&narration), brief) }),
+            _ => {
+                let (narration, cut) = whole_sentences(&narration);
+                Ok(Draft { stage, narration: shortened(narration, brief), cut })
+            }
         }
     }
 
@@ -98,8 +103,8 @@ impl Draft {
                 format!("{:.0} % of it is copied from an example", copied * 100.0),
             );
         }
-        if !self.narration.ends_with(['.', '!', '?']) {
-            fault(0.2, "its last sentence has no end".to_owned());
+        if self.cut {
+            fault(0.5, "its last sentence breaks off".to_owned());
         }
         (score, problems)
     }
@@ -147,15 +152,15 @@ fn spoken(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Up to the end of the last whole sentence, where that leaves most of it; else with a full stop.
-fn whole_sentences(text: &str) -> String {
+/// Up to the end of the last whole sentence, where that leaves most of it; else with a full stop, and that it was cut.
+fn whole_sentences(text: &str) -> (String, bool) {
     let closers = ['"', '\'', ')', '”', '’'];
     if text.trim_end_matches(closers).ends_with(['.', '!', '?']) {
-        return text.to_owned();
+        return (text.to_owned(), false);
     }
     match text.rfind(['.', '!', '?']) {
-        Some(end) if end * 5 >= text.len() * 3 => text[..=end].to_owned(),
-        _ => format!("{}.", text.trim_end_matches(|c: char| !c.is_alphanumeric())),
+        Some(end) if end * 5 >= text.len() * 3 => (text[..=end].to_owned(), false),
+        _ => (format!("{}.", text.trim_end_matches(|c: char| !c.is_alphanumeric())), true),
     }
 }
 
@@ -255,8 +260,10 @@ mod tests {
     fn better_drafts_score_higher() {
         let order = order(&[]);
         let brief = Brief::of(&order);
-        let judged =
-            |narration: &str| Draft { stage: "x".into(), narration: narration.into() }.judged(&brief);
+        let judged = |narration: &str| {
+            let text = serde_json::json!({"stage": "x", "narration": narration}).to_string();
+            Draft::read(&text, &brief).unwrap().judged(&brief)
+        };
         let good = "An octopus has three hearts. Two of them push blood through the gills, and the third one feeds the body.";
         let (best, problems) = judged(good);
         assert_eq!((best, problems.len()), (1.0, 0), "{problems:?}");
@@ -280,7 +287,7 @@ mod tests {
             ),
             (
                 "An octopus has three hearts and two of them push blood through the gills, and the third one feeds the body",
-                "no end",
+                "breaks off",
             ),
         ] {
             let (score, problems) = judged(worse);

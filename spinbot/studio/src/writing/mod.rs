@@ -147,7 +147,7 @@ pub(crate) fn write(
             break;
         }
     }
-    let Some((score, Draft { stage, narration })) = best else {
+    let Some((score, Draft { stage, narration, .. })) = best else {
         let problems: Vec<String> = judged.into_iter().flat_map(|attempt| attempt.problems).collect();
         return Err(Fault::new(format!("{} wrote no script: {}", writer.title(), problems.join("; ")))
             .help("try another --seed, or another --llm")
