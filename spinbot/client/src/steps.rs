@@ -210,7 +210,7 @@ pub struct Speak {
 
 impl StepParams for Speak {
     const KIND: &'static str = "speak";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["voice", "weights?"];
     const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
 }
