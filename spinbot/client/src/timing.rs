@@ -97,16 +97,22 @@ impl SpeechTiming {
     /// The words of each subtitle.
     fn cues(&self) -> Vec<&[TimedWord]> {
         let mut cues = Vec::new();
-        let (mut from, mut length) = (0, 0);
+        // As `push_lines` breaks them: the lines before the current one, and its characters.
+        let (mut from, mut lines, mut line) = (0, 0, 0);
         for (i, word) in self.words.iter().enumerate() {
-            let more = word.text.chars().count() + 1;
+            let length = word.text.chars().count();
             let started = self.words[from].start;
             let sentence = self.sentences.iter().any(|s| i > from && (s.start - word.start).abs() < 1e-6);
-            if i > from && (sentence || length + more > 2 * LINE || word.end - started > LONGEST_CUE) {
+            let breaks = i > from && line + 1 + length > LINE;
+            let full = breaks && lines == 1;
+            if i > from && (sentence || full || word.end - started > LONGEST_CUE) {
                 cues.push(&self.words[from..i]);
-                (from, length) = (i, 0);
+                (from, lines, line) = (i, 0, length);
+            } else if breaks {
+                (lines, line) = (lines + 1, length);
+            } else {
+                line += length + usize::from(i > from);
             }
-            length += more;
         }
         cues.push(&self.words[from..]);
         cues
@@ -174,6 +180,12 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= LINE), "{text}");
         assert_eq!(text.matches("seventy").count(), 40);
         assert!(text.matches("-->").count() >= 4, "{text}");
+        assert!(text.split("\n\n").skip(1).all(|cue| cue.trim_end().lines().count() <= 3), "{text}");
+        // 84 characters that no two lines of 42 hold.
+        let uneven: Vec<_> = ["x".repeat(25), "y".repeat(25), "z".repeat(25), "v".repeat(5)].into();
+        let uneven: Vec<_> = uneven.iter().map(|word| (word.as_str(), 0.0, 0.1)).collect();
+        let text = timing(&uneven, &[]).webvtt();
+        assert_eq!(text.matches("-->").count(), 2, "{text}");
         assert_eq!(SpeechTiming::default().webvtt(), "WEBVTT\n");
         let sentence = |text: &str, start, end| TimedSentence { text: text.into(), start, end };
         let sentences = vec![sentence("Fish & chips.", 0.1, 1.0), sentence(&"seventy ".repeat(9), 1.0, 4.5)];

@@ -39,6 +39,11 @@ pub fn card(picture: &RgbImage, words: &str) -> RgbImage {
             (text, text.wrap(words, wide, most))
         }
     };
+    // As narrow as so many lines can be: no word is left alone in the last.
+    let widest = words.split_whitespace().map(|word| text.width(word)).max().unwrap_or(0);
+    let narrower = (8..20).map(|n| wide * n / 20).filter(|width| *width >= widest);
+    let mut narrower = narrower.map(|width| text.wrap(words, width, lines.len() + 1));
+    let lines = narrower.find(|even| even.len() == lines.len()).unwrap_or(lines);
     let mut y = (height as f32 - lines.len() as f32 * text.size) / 2.0;
     for line in lines {
         let x = (width as f32 - text.advance(&line)) / 2.0;
