@@ -11,6 +11,7 @@ use crate::hearing::{RATE, smooth};
 use crate::motion::MotionFrame;
 use crate::viseme::{Gesture, Viseme, gesture};
 use spinbot::timing::TimedPhoneme;
+use spinbot_models::visemes;
 
 /// Time constants of the dominance, in seconds: ahead of a segment and after it.
 const JAW_REACH: [f32; 2] = [0.042, 0.038];
@@ -80,6 +81,22 @@ impl Score {
             }
         }
         Score { seconds: seconds as f32, segments }
+    }
+
+    /// Of what was heard in a clip of `seconds`: visemes in order, which follow one another without gaps. Vowels have the
+    /// jaw that was heard.
+    pub(crate) fn heard(visemes: &[visemes::Segment], seconds: f64) -> Self {
+        let seconds = seconds as f32;
+        let segments = visemes.iter().filter_map(|heard| {
+            let Gesture::Single(viseme) = gesture(heard.viseme.symbol()) else { return None };
+            let viseme = match heard.viseme.is_vowel() {
+                true => viseme.with_jaw(heard.jaw),
+                false => viseme,
+            };
+            let (start, end) = (heard.start, heard.end.min(seconds));
+            (end - start >= SHORTEST as f32).then_some(Segment { start, end, viseme, stress: 1 })
+        });
+        Score { seconds, segments: segments.collect() }
     }
 
     /// The silences: before, between and after the segments.

@@ -15,7 +15,9 @@ fn main() {
         ["speak", folder, count, held_out] => {
             speech::make(Path::new(folder), count.parse().unwrap(), held_out.parse().unwrap());
         }
-        ["train", folder, steps, out] => training::train(Path::new(folder), steps.parse().unwrap(), Path::new(out)),
+        ["train", folder, steps, out] => {
+            training::train(Path::new(folder), steps.parse().unwrap(), Path::new(out))
+        }
         ["score", folder, weights] => scores::held_out(Path::new(folder), Path::new(weights)),
         _ => println!(
             "usage: train_visemes speak FOLDER COUNT HELD_OUT\n       train_visemes train FOLDER STEPS OUT\n       \

@@ -41,7 +41,9 @@ pub struct Heard {
 
 /// Played `factor` times as fast, so that it is as much higher.
 pub fn heard(ear: &Ear, clip: &Clip, factor: f64) -> Heard {
-    let at = |place: isize| usize::try_from(place).ok().and_then(|place| clip.samples.get(place)).copied().unwrap_or(0.0);
+    let at = |place: isize| {
+        usize::try_from(place).ok().and_then(|place| clip.samples.get(place)).copied().unwrap_or(0.0)
+    };
     let count = (clip.samples.len() as f64 / factor) as usize;
     let samples: Vec<f32> = (0..count)
         .map(|n| {
@@ -53,8 +55,12 @@ pub fn heard(ear: &Ear, clip: &Clip, factor: f64) -> Heard {
         })
         .collect();
     let powers = ear.powers(&samples, &candle_core::Device::Cpu).unwrap();
-    let phonemes: Vec<(char, f64, f64)> =
-        clip.utterance.phonemes.iter().map(|&(symbol, start, end)| (symbol, start / factor, end / factor)).collect();
+    let phonemes: Vec<(char, f64, f64)> = clip
+        .utterance
+        .phonemes
+        .iter()
+        .map(|&(symbol, start, end)| (symbol, start / factor, end / factor))
+        .collect();
     let mouths = timeline(&phonemes, powers.len() / MELS, RATE);
     Heard { powers, mouths }
 }
@@ -97,7 +103,9 @@ impl Material {
         let ear = Ear::new(&candle_core::Device::Cpu).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let noises = [0.0, 1.2, 2.4].map(|fall| noise(&ear, fall, &mut random)).into();
-        let factor = |random: &mut ChaCha8Rng| if random.random_bool(0.2) { 1.0 } else { random.random_range(0.86..1.16) };
+        let factor = |random: &mut ChaCha8Rng| {
+            if random.random_bool(0.2) { 1.0 } else { random.random_range(0.86..1.16) }
+        };
         let heard = clips.iter().map(|clip| heard(&ear, clip, factor(&mut random))).collect();
         Material { heard, noises }
     }

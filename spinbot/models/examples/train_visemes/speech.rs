@@ -69,7 +69,8 @@ fn words(dictionary: &[u8]) -> Vec<String> {
         rest = after;
     }
     let (mut key, mut words) = (Vec::new(), Vec::new());
-    for ((shared, suffix), kind) in columns[1].iter().zip(columns[2].split(|byte| *byte == 0)).zip(columns[3]) {
+    for ((shared, suffix), kind) in columns[1].iter().zip(columns[2].split(|byte| *byte == 0)).zip(columns[3])
+    {
         key.truncate(usize::from(*shared));
         key.extend_from_slice(suffix);
         let plain = (3..=10).contains(&key.len()) && key.iter().all(u8::is_ascii_lowercase);
@@ -99,7 +100,10 @@ impl Texts {
             return self.learned.choose(random).unwrap().clone();
         }
         let template = TEMPLATES.choose(random).unwrap();
-        template.chars().map(|c| if c == '_' { self.words.choose(random).unwrap().clone() } else { c.into() }).collect()
+        template
+            .chars()
+            .map(|c| if c == '_' { self.words.choose(random).unwrap().clone() } else { c.into() })
+            .collect()
     }
 }
 
@@ -133,7 +137,8 @@ impl Speaker {
 
     /// One of the voices learned from, or a blend of two of the same English, at some speed and height.
     fn manner(&self, random: &mut ChaCha8Rng) -> Manner {
-        let known: Vec<StockVoice> = STOCK.into_iter().filter(|voice| !HELD_OUT.contains(&voice.name)).collect();
+        let known: Vec<StockVoice> =
+            STOCK.into_iter().filter(|voice| !HELD_OUT.contains(&voice.name)).collect();
         let one = *known.choose(random).unwrap();
         let pack = self.voices.pack(one.name).unwrap();
         let (speed, pitch) = (random.random_range(0.75..1.35), random.random_range(0.85_f32..1.18));
@@ -160,7 +165,8 @@ impl Speaker {
         let mut random = ChaCha8Rng::seed_from_u64(u64::MAX - number);
         let name = HELD_OUT[number as usize % HELD_OUT.len()];
         let voice = STOCK.into_iter().find(|voice| voice.name == name).unwrap();
-        let text = &texts.held_out[(number as usize / HELD_OUT.len() * 7 + number as usize) % texts.held_out.len()];
+        let text =
+            &texts.held_out[(number as usize / HELD_OUT.len() * 7 + number as usize) % texts.held_out.len()];
         let manner = Manner {
             pack: self.voices.pack(name).unwrap(),
             voice: name.into(),
@@ -179,7 +185,8 @@ impl Speaker {
         let speech = phonemize(text, &Options { accent, ..Options::default() }).unwrap();
         let seconds = |samples: usize| samples as f64 / f64::from(SAMPLE_RATE);
         let mut samples: Vec<f32> = Vec::new();
-        let mut utterance = Utterance { voice: manner.voice.clone(), text: text.into(), phonemes: Vec::new() };
+        let mut utterance =
+            Utterance { voice: manner.voice.clone(), text: text.into(), phonemes: Vec::new() };
         for sentence in &speech.sentences {
             let tokens = vocab::encode(&sentence.phonemes);
             let symbols: Vec<char> = sentence.phonemes.chars().collect();

@@ -43,14 +43,18 @@ impl State {
         let mut random = ChaCha8Rng::seed_from_u64(SEED);
         let (mut names, mut variables, mut moments) = (Vec::new(), Vec::new(), Vec::new());
         for (name, shape) in Network::shapes() {
-            let spread = match (name.ends_with("weight"), name.ends_with("back.weight"), name.starts_with("last")) {
-                (true, false, false) => (2.0 / shape[0] as f32).sqrt(),
-                (true, false, true) => (1.0 / shape[0] as f32).sqrt() * 0.3,
-                _ => 0.0,
-            };
+            let spread =
+                match (name.ends_with("weight"), name.ends_with("back.weight"), name.starts_with("last")) {
+                    (true, false, false) => (2.0 / shape[0] as f32).sqrt(),
+                    (true, false, true) => (1.0 / shape[0] as f32).sqrt() * 0.3,
+                    _ => 0.0,
+                };
             let count = shape.iter().product();
             let values: Vec<f32> = (0..count)
-                .map(|_| { let x: f32 = StandardNormal.sample(&mut random); x * spread })
+                .map(|_| {
+                    let x: f32 = StandardNormal.sample(&mut random);
+                    x * spread
+                })
                 .collect();
             let start = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
             moments.push([start.zeros_like().unwrap(), start.zeros_like().unwrap()]);
@@ -64,7 +68,9 @@ impl State {
     fn open(place: &Path) -> State {
         let mut state = State::new();
         if let Ok(kept) = candle_core::safetensors::load(place, &Device::Cpu) {
-            for ((name, variable), moments) in state.names.iter().zip(&state.variables).zip(&mut state.moments) {
+            for ((name, variable), moments) in
+                state.names.iter().zip(&state.variables).zip(&mut state.moments)
+            {
                 variable.set(&kept[name]).unwrap();
                 *moments = [kept[&format!("mean.{name}")].clone(), kept[&format!("square.{name}")].clone()];
             }
@@ -74,7 +80,8 @@ impl State {
     }
 
     fn keep(&self, place: &Path) {
-        let mut all = HashMap::from([("step".to_owned(), Tensor::new(&[self.step as i64], &Device::Cpu).unwrap())]);
+        let mut all =
+            HashMap::from([("step".to_owned(), Tensor::new(&[self.step as i64], &Device::Cpu).unwrap())]);
         for ((name, variable), [mean, square]) in self.names.iter().zip(&self.variables).zip(&self.moments) {
             all.insert(name.clone(), variable.as_tensor().clone());
             all.insert(format!("mean.{name}"), mean.clone());
@@ -173,7 +180,10 @@ pub fn train(folder: &Path, steps: usize, out: &Path) {
         if state.step % KEPT == 0 || state.step == steps {
             state.keep(&place);
             let took = began.elapsed().as_secs_f64();
-            println!("step {}: visemes {:.3}, jaw {:.4}, gradient {:.2}, {took:.0} s", state.step, sums[0], sums[1], sums[2]);
+            println!(
+                "step {}: visemes {:.3}, jaw {:.4}, gradient {:.2}, {took:.0} s",
+                state.step, sums[0], sums[1], sums[2]
+            );
             (sums, began) = ([0.0; 3], Instant::now());
         }
         if state.step % (5 * KEPT) == 0 || state.step == steps {
