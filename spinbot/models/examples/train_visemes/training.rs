@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 const SEED: u64 = 20_251_201;
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 /// Steps until all clips are heard at other speeds.
 const ROUND: usize = 250;
 const RATE: f64 = 2e-3;

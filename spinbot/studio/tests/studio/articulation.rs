@@ -22,7 +22,7 @@ fn openness(symbol: char) -> f64 {
 }
 
 /// The mean openness of what is said during each frame; joints between words up to 0.1 s are bridged.
-fn truth(timing: &SpeechTiming, frames: usize) -> Vec<f64> {
+pub fn truth(timing: &SpeechTiming, frames: usize) -> Vec<f64> {
     const STEPS: usize = 40;
     let spoken: Vec<_> = timing.phonemes.iter().filter(|p| p.symbol.is_alphabetic()).collect();
     let at = |t: f64| {

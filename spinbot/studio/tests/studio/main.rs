@@ -6,6 +6,7 @@ mod chain;
 mod drawing;
 mod pictures;
 mod pocket;
+mod recorded;
 mod refusals;
 mod scoring;
 mod speech;
