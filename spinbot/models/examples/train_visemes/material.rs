@@ -130,7 +130,7 @@ impl Material {
         if random.random_bool(0.4) {
             echo(&mut powers, random);
         }
-        if random.random_bool(0.75) {
+        if random.random_bool(0.9) {
             let ratio = 10.0_f32.powf(-random.random_range(0.3..4.5));
             let added = match random.random_bool(0.25) {
                 true => self.babble(random),

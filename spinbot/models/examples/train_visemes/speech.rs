@@ -11,6 +11,7 @@ use spinbot_models::kokoro::voice::{Accent, STOCK, StockVoice, StockVoices, Voic
 use spinbot_models::kokoro::{Decoder, FRAME, Features, Kokoro, LEAD, Noise, SAMPLE_RATE, vocab};
 use spinbot_models::{Device, Store, visemes};
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 /// Voices that are never learned from. The committed sentences of `tests/fixtures/spoken` are by the first and the last.
@@ -218,12 +219,12 @@ impl Speaker {
     }
 }
 
-/// Makes what is missing of `count` clips in `folder`.
-pub fn make(folder: &Path, count: u64, held_out: u64) {
+/// Makes in `folder` what is missing of the learned clips of those numbers and of so many that are held out.
+pub fn make(folder: &Path, learned: Range<u64>, held_out: u64) {
     std::fs::create_dir_all(folder).unwrap();
     let (speaker, texts) = (Speaker::load(), Texts::read());
     let held_out = (0..held_out).map(|number| (format!("held-out-{number:04}"), true, number));
-    let learned = (0..count).map(|number| (format!("learned-{number:04}"), false, number));
+    let learned = learned.map(|number| (format!("learned-{number:04}"), false, number));
     for (name, kept_back, number) in held_out.chain(learned) {
         let place = folder.join(&name).with_extension("json");
         if place.exists() {

@@ -17,7 +17,7 @@ const LEAST: f32 = 1e-9;
 /// What counts as loud speech is no quieter than this, in powers of ten: a recording of silence stays silent.
 const QUIETEST: f32 = -2.5;
 /// Powers of ten below loud speech that are told apart.
-const DEPTH: f32 = 5.5;
+const DEPTH: f32 = 4.5;
 
 /// Takes mel powers of 16 kHz samples.
 pub struct Ear(MelSpectrogram);
