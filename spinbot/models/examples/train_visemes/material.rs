@@ -68,8 +68,8 @@ pub fn heard(ear: &Ear, clip: &Clip, factor: f64) -> Heard {
 /// All learned clips at some speed each, and noises.
 pub struct Material {
     heard: Vec<Heard>,
-    /// Mel powers of white, pink and brown noise of unit loudness.
-    noises: Vec<Vec<f32>>,
+    /// Mel powers of ten seconds of white noise.
+    noise: Vec<f32>,
 }
 
 /// Frames of a crop: three seconds.
@@ -85,12 +85,23 @@ fn mean(powers: &[f32]) -> f32 {
     powers.iter().sum::<f32>() / powers.len().max(1) as f32
 }
 
-/// Ten seconds of noise whose power falls by that exponent of its frequency.
-fn noise(ear: &Ear, fall: f32, random: &mut ChaCha8Rng) -> Vec<f32> {
-    let white: Vec<f32> = (0..10 * SAMPLE_RATE).map(|_| StandardNormal.sample(random)).collect();
-    let mut powers = ear.powers(&white, &candle_core::Device::Cpu).unwrap();
+/// A curve over the bands, in powers of ten: some cosines of at most that size each, and a slope.
+fn curve(size: f32, slope: f32, random: &mut ChaCha8Rng) -> [f32; MELS] {
+    let waves: [f32; 5] = std::array::from_fn(|_| random.random_range(-size..size));
+    let slope = random.random_range(-slope..slope);
+    std::array::from_fn(|band| {
+        let along = (band as f32 + 0.5) / MELS as f32;
+        let wave = |(size, n): (&f32, i32)| size * (std::f32::consts::PI * along * n as f32).cos();
+        waves.iter().zip(1..).map(wave).sum::<f32>() + slope * (0.5 - along)
+    })
+}
+
+/// Noise of any colour, of unit loudness: from a hiss to a hum.
+fn coloured(white: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
+    let factors = curve(0.4, 4.0, random).map(|power| 10.0_f32.powf(power));
+    let mut powers = white.to_vec();
     for frame in powers.chunks_mut(MELS) {
-        frame.iter_mut().enumerate().for_each(|(band, power)| *power *= (band as f32 + 1.0).powf(-fall));
+        frame.iter_mut().zip(factors).for_each(|(power, factor)| *power *= factor);
     }
     let level = mean(&powers);
     powers.iter_mut().for_each(|power| *power /= level);
@@ -102,12 +113,13 @@ impl Material {
     pub fn new(clips: &[Clip], seed: u64) -> Material {
         let ear = Ear::new(&candle_core::Device::Cpu).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let noises = [0.0, 1.2, 2.4].map(|fall| noise(&ear, fall, &mut random)).into();
+        let white: Vec<f32> = (0..10 * SAMPLE_RATE).map(|_| StandardNormal.sample(&mut random)).collect();
+        let noise = ear.powers(&white, &candle_core::Device::Cpu).unwrap();
         let factor = |random: &mut ChaCha8Rng| {
             if random.random_bool(0.2) { 1.0 } else { random.random_range(0.86..1.16) }
         };
         let heard = clips.iter().map(|clip| heard(&ear, clip, factor(&mut random))).collect();
-        Material { heard, noises }
+        Material { heard, noise }
     }
 
     /// A stretch of a clip, silence where it ends.
@@ -135,9 +147,8 @@ impl Material {
             let added = match random.random_bool(0.25) {
                 true => self.babble(random),
                 false => {
-                    let noise = self.noises.choose(random).unwrap();
-                    let from = random.random_range(0..noise.len() / MELS - CROP);
-                    noise[from * MELS..(from + CROP) * MELS].to_vec()
+                    let from = random.random_range(0..self.noise.len() / MELS - CROP);
+                    coloured(&self.noise[from * MELS..(from + CROP) * MELS], random)
                 }
             };
             powers.iter_mut().zip(added).for_each(|(power, noise)| *power += noise * level * ratio);
@@ -181,7 +192,7 @@ fn echo(powers: &mut [f32], random: &mut ChaCha8Rng) {
 
 /// A microphone: a smooth curve over the bands, and sometimes an end of the band that it does not hear.
 fn colour(powers: &mut [f32], random: &mut ChaCha8Rng) {
-    let waves: [f32; 4] = std::array::from_fn(|_| random.random_range(-0.35..0.35));
+    let curve = curve(0.35, 1.5, random);
     let (mut low, mut high) = (0, MELS);
     if random.random_bool(0.15) {
         // A telephone's 300 to 3400 Hz; band 4 is at 300 Hz.
@@ -190,10 +201,8 @@ fn colour(powers: &mut [f32], random: &mut ChaCha8Rng) {
         high = random.random_range(46..MELS);
     }
     let factors: [f32; MELS] = std::array::from_fn(|band| {
-        let x = std::f32::consts::PI * (band as f32 + 0.5) / MELS as f32;
-        let curve: f32 = waves.iter().zip(1..).map(|(size, n)| size * (x * n as f32).cos()).sum();
         let heard = if (low..high).contains(&band) { 1.0 } else { 1e-4 };
-        heard * 10.0_f32.powf(curve)
+        heard * 10.0_f32.powf(curve[band])
     });
     for frame in powers.chunks_mut(MELS) {
         frame.iter_mut().zip(factors).for_each(|(power, factor)| *power *= factor);
