@@ -28,6 +28,8 @@ const WITHIN: f32 = 0.010;
 const JOINT: [f32; 2] = [0.10, 0.28];
 /// Shortest segment there can be, in seconds: times that are not of speech must not cost more than speech.
 const SHORTEST: f64 = 0.002;
+/// How much of its jaw the softest vowel of recorded speech keeps; the loudest has 1.2 times what was heard.
+const SOFT: f32 = 0.5;
 /// How far a frame may lie from the middle of a short closure to show it, in seconds: well within the 45 ms by
 /// which sound may lead unnoticed (ITU-R BT.1359).
 const SHOWN_WITHIN: f32 = 0.021;
@@ -84,16 +86,21 @@ impl Score {
     }
 
     /// Of what was heard in a clip of `seconds`: visemes in order, which follow one another without gaps. Vowels have the
-    /// jaw that was heard.
-    pub(crate) fn heard(visemes: &[visemes::Segment], seconds: f64) -> Self {
+    /// jaw that was heard, less where they are soft: how open a vowel was is the least certain of what is heard, and
+    /// open ones are loud. `loud` is as of [`crate::hearing::Hearing`].
+    pub(crate) fn heard(visemes: &[visemes::Segment], loud: &[f32], seconds: f64) -> Self {
         let seconds = seconds as f32;
         let segments = visemes.iter().filter_map(|heard| {
             let Gesture::Single(viseme) = gesture(heard.viseme.symbol()) else { return None };
+            let (start, end) = (heard.start, heard.end.min(seconds));
             let viseme = match heard.viseme.is_vowel() {
-                true => viseme.with_jaw(heard.jaw),
+                true => {
+                    let within = within(loud, start, end);
+                    let level = within.iter().sum::<f32>() / within.len().max(1) as f32;
+                    viseme.with_jaw(heard.jaw * (SOFT + (1.2 - SOFT) * level))
+                }
                 false => viseme,
             };
-            let (start, end) = (heard.start, heard.end.min(seconds));
             (end - start >= SHORTEST as f32).then_some(Segment { start, end, viseme, stress: 1 })
         });
         Score { seconds, segments: segments.collect() }

@@ -40,8 +40,8 @@ fn motion_of(
 ) -> Result<Motion, Fault> {
     let samples = clip.resampled(visemes::SAMPLE_RATE).map_err(|error| media_fault(error, "speech"))?.samples;
     let heard = listener.listen(&samples).map_err(|error| model_fault(error).about("speech"))?;
-    let score = Score::heard(&heard.segments(), clip.seconds());
     let sound = Hearing::listen(&clip.samples, clip.rate);
+    let score = Score::heard(&heard.segments(), &sound.loud, clip.seconds());
     let exposures: Vec<f32> =
         (0..perform::frame_count(clip.seconds(), fps)).map(|i| perform::exposure(i, fps)).collect();
     let performance = Performance {
