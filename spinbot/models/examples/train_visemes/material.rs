@@ -75,6 +75,9 @@ pub struct Material {
 /// Frames of a crop: three seconds.
 pub const CROP: usize = 300;
 
+/// The share of crops in which nothing is said.
+const SILENT: f64 = 0.03;
+
 /// One crop: features `[CROP * MELS]` and the mouths.
 pub struct Crop {
     pub features: Vec<f32>,
@@ -137,8 +140,14 @@ impl Material {
 
     /// A crop for learning.
     pub fn crop(&self, random: &mut ChaCha8Rng) -> Crop {
-        let (mut powers, mouths) = self.stretch(random);
-        let level = mean(&powers).max(1e-6);
+        let (mut powers, mut mouths) = self.stretch(random);
+        let mut level = mean(&powers).max(1e-6);
+        if random.random_bool(SILENT) {
+            // Nobody speaks, be there noise or nothing.
+            powers.fill(0.0);
+            mouths.fill(Mouth { viseme: Viseme::Silence, jaw: 0.0 });
+            level *= if random.random_bool(0.5) { 1.0 } else { 1e-6 };
+        }
         if random.random_bool(0.4) {
             echo(&mut powers, random);
         }

@@ -200,14 +200,17 @@ impl Speaker {
             let noise = Noise::Seed(random.random());
             let audio = self.decoder.audio(&features, &sound, None, noise).unwrap();
             let from = seconds(samples.len());
-            let mut frames = 0;
+            let (mut frames, mut marked) = (0, None);
             for (token, held) in durations.iter().enumerate() {
                 let begin = (from + seconds(frames * FRAME) - LEAD).max(from);
                 frames += held;
                 let end = (from + seconds(frames * FRAME) - LEAD).max(from);
                 let place = token.checked_sub(1).and_then(|nth| tokens.places.get(nth));
-                if let Some(place) = place {
-                    utterance.phonemes.push((symbols[*place], begin, end));
+                let Some(symbol) = place.map(|place| symbols[*place]) else { continue };
+                // The time of a stress mark is that of the phoneme after it.
+                match symbol {
+                    'ˈ' | 'ˌ' => marked = marked.or(Some(begin)),
+                    _ => utterance.phonemes.push((symbol, marked.take().unwrap_or(begin), end)),
                 }
             }
             samples.extend(audio);

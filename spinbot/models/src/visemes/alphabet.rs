@@ -142,7 +142,7 @@ pub fn mouths(symbol: char) -> Option<(Mouth, Mouth, f32)> {
 const JOINT: f64 = 0.1;
 
 /// The mouth in each of so many frames of which `rate` are a second, by phonemes with their beginnings and ends in
-/// seconds, in order.
+/// seconds, in order. Stress marks must be gone: their time is that of the phoneme after them.
 pub fn timeline(phonemes: &[(char, f64, f64)], frames: usize, rate: usize) -> Vec<Mouth> {
     let mut parts: Vec<(Mouth, f64, f64)> = Vec::new();
     for &(symbol, start, end) in phonemes {
