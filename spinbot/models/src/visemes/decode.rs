@@ -7,6 +7,9 @@ const STATES: usize = Viseme::ALL.len();
 /// frames to be believed.
 const CHANGE: f32 = 3.0;
 
+/// What shut lips are given beside their share, in natural logarithms: one closure missed shows more than one too many.
+const SHUT: f32 = 0.7;
+
 /// One viseme from when to when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Segment {
@@ -32,7 +35,8 @@ pub(super) fn segments(frames: &[Frame]) -> Vec<Segment> {
             let changed = best[top] - CHANGE;
             let (score, before) = if best[state] >= changed { (best[state], state) } else { (changed, top) };
             came[state] = before as u8;
-            next[state] = score + frame.shares[state].max(1e-6).ln();
+            let given = if Viseme::ALL[state] == Viseme::Bilabial { SHUT } else { 0.0 };
+            next[state] = score + frame.shares[state].max(1e-6).ln() + given;
         }
         // Only differences matter; sums over an hour would lose them.
         let most = next.iter().copied().fold(f32::MIN, f32::max);
