@@ -28,8 +28,9 @@ const WITHIN: f32 = 0.010;
 const JOINT: [f32; 2] = [0.10, 0.28];
 /// Shortest segment there can be, in seconds: times that are not of speech must not cost more than speech.
 const SHORTEST: f64 = 0.002;
-/// How much of its jaw the softest vowel of recorded speech keeps; the loudest has 1.2 times what was heard.
-const SOFT: f32 = 0.5;
+/// What share of the jaw that was heard the softest and the loudest vowels of recorded speech have: what is heard is a mean
+/// over what might have been said, and therefore too tame.
+const HEARD_JAW: [f32; 2] = [0.6, 1.4];
 /// How far a frame may lie from the middle of a short closure to show it, in seconds: well within the 45 ms by
 /// which sound may lead unnoticed (ITU-R BT.1359).
 const SHOWN_WITHIN: f32 = 0.021;
@@ -97,7 +98,8 @@ impl Score {
                 true => {
                     let within = within(loud, start, end);
                     let level = within.iter().sum::<f32>() / within.len().max(1) as f32;
-                    viseme.with_jaw(heard.jaw * (SOFT + (1.2 - SOFT) * level))
+                    let [soft, strong] = HEARD_JAW;
+                    viseme.with_jaw(heard.jaw * (soft + (strong - soft) * level))
                 }
                 false => viseme,
             };
