@@ -63,7 +63,8 @@ impl StepParams for ReadSpeech {
     const OUTPUTS: &'static [&'static str] = &["speech"];
 }
 
-/// Turns speech into how the mouth, lids and head move, frame by frame, from the audio alone.
+/// Turns speech into how the mouth, lids and head move, frame by frame, from the audio alone: a network hears which viseme
+/// is said when, and the mouth follows them as it follows phonemes in [`Articulate`].
 ///
 /// Input `speech` (WAV of [`ReadSpeech`]). Output `motion` (JSON, `spinbot_studio::Motion`: fps, and per frame
 /// jaw, width, round, upper, tuck, seal, smile, blink, brow, turn, nod, tilt, shift).
@@ -77,7 +78,7 @@ pub struct Drive {
 
 impl StepParams for Drive {
     const KIND: &'static str = "drive";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["speech"];
     const OUTPUTS: &'static [&'static str] = &["motion"];
 }

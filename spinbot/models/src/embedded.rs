@@ -12,6 +12,7 @@ pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
         "face-recognition" => Some(include_bytes!("../weights/face-recognition.safetensors")),
         "portrait-reader" => Some(include_bytes!("../weights/portrait-reader.safetensors")),
         "speaker-encoder" => Some(include_bytes!("../weights/speaker-encoder.safetensors")),
+        "visemes" => Some(include_bytes!("../weights/visemes.safetensors")),
         _ => None,
     }
 }

@@ -13,7 +13,8 @@
 //! - [`diffusion`]: pictures from text;
 //! - [`language`]: text from a language model;
 //! - [`cloning`]: a voice that sounds like a given speaker;
-//! - [`pocket`]: speech by pocket-tts, from weights that the user brings.
+//! - [`pocket`]: speech by pocket-tts, from weights that the user brings;
+//! - [`visemes`]: what a mouth does, by the sound of its speech.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -47,6 +48,7 @@ pub mod pocket;
 pub mod portrait_reader;
 mod store;
 mod tensor_file;
+pub mod visemes;
 
 pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};

@@ -11,6 +11,7 @@ use crate::hearing::{RATE, smooth};
 use crate::motion::MotionFrame;
 use crate::viseme::{Gesture, Viseme, gesture};
 use spinbot::timing::TimedPhoneme;
+use spinbot_models::visemes;
 
 /// Time constants of the dominance, in seconds: ahead of a segment and after it.
 const JAW_REACH: [f32; 2] = [0.042, 0.038];
@@ -27,6 +28,9 @@ const WITHIN: f32 = 0.010;
 const JOINT: [f32; 2] = [0.10, 0.28];
 /// Shortest segment there can be, in seconds: times that are not of speech must not cost more than speech.
 const SHORTEST: f64 = 0.002;
+/// What share of the jaw that was heard the softest and the loudest vowels of recorded speech have: what is heard is a mean
+/// over what might have been said, and therefore too tame.
+const HEARD_JAW: [f32; 2] = [0.6, 1.4];
 /// How far a frame may lie from the middle of a short closure to show it, in seconds: well within the 45 ms by
 /// which sound may lead unnoticed (ITU-R BT.1359).
 const SHOWN_WITHIN: f32 = 0.021;
@@ -80,6 +84,28 @@ impl Score {
             }
         }
         Score { seconds: seconds as f32, segments }
+    }
+
+    /// Of what was heard in a clip of `seconds`: visemes in order, which follow one another without gaps. Vowels have the
+    /// jaw that was heard, less where they are soft: how open a vowel was is the least certain of what is heard, and
+    /// open ones are loud. `loud` is as of [`crate::hearing::Hearing`].
+    pub(crate) fn heard(visemes: &[visemes::Segment], loud: &[f32], seconds: f64) -> Self {
+        let seconds = seconds as f32;
+        let segments = visemes.iter().filter_map(|heard| {
+            let Gesture::Single(viseme) = gesture(heard.viseme.symbol()) else { return None };
+            let (start, end) = (heard.start, heard.end.min(seconds));
+            let viseme = match heard.viseme.is_vowel() {
+                true => {
+                    let within = within(loud, start, end);
+                    let level = within.iter().sum::<f32>() / within.len().max(1) as f32;
+                    let [soft, strong] = HEARD_JAW;
+                    viseme.with_jaw(heard.jaw * (soft + (strong - soft) * level))
+                }
+                false => viseme,
+            };
+            (end - start >= SHORTEST as f32).then_some(Segment { start, end, viseme, stress: 1 })
+        });
+        Score { seconds, segments: segments.collect() }
     }
 
     /// The silences: before, between and after the segments.

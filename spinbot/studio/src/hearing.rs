@@ -1,5 +1,5 @@
-//! What a mouth can be told from sound: energies in a few bands a hundred times a second, and where they say
-//! vowel, fricative, closure or silence. Nothing here knows how a face moves.
+//! How loud speech is over time, a hundred times a second, and where there is any: what blinks, nods and the strength of
+//! vowels go with. What is said, `spinbot_models::visemes` hears. Nothing here knows how a face moves.
 
 use realfft::RealFftPlanner;
 
@@ -15,24 +15,12 @@ pub(crate) struct Hearing {
     pub(crate) loud: Vec<f32>,
     /// Whether there is speech at all, 0..=1.
     pub(crate) speech: Vec<f32>,
-    /// Hiss: energy above 4 kHz without a vowel below, 0..=1.
-    pub(crate) hiss: Vec<f32>,
-    /// From rounded (-1) over neutral to spread (1) vowels, by where the second formant lies in this clip.
-    pub(crate) front: Vec<f32>,
-    /// Open vowels (1) against close ones (0), by the height of the first formant in this clip.
-    pub(crate) open: Vec<f32>,
-    /// Lips shut: dips of 40-150 ms between voiced parts, 0..=1.
-    pub(crate) closure: Vec<f32>,
 }
 
 /// Band energies of one frame, in dB.
 #[derive(Clone, Copy)]
 struct Bands {
     voice: f32,
-    first_low: f32,
-    first_high: f32,
-    back: f32,
-    front: f32,
     hiss: f32,
 }
 
@@ -47,67 +35,11 @@ impl Hearing {
         let near = |x: f32, low: f32, high: f32| ((x - low) / (high - low)).clamp(0.0, 1.0);
         let active: Vec<f32> =
             bands.iter().map(|b| near(b.voice.max(b.hiss + 4.0), threshold - 2.0, threshold + 4.0)).collect();
-        let speech = smooth(&active, 0.03);
-        let voiced: Vec<usize> = (0..bands.len()).filter(|&i| voice[i] > threshold + 3.0).collect();
-        let over = |value: &dyn Fn(&Bands) -> f32| -> Vec<f32> {
-            let heard: Vec<f32> = voiced.iter().map(|&i| value(&bands[i])).collect();
-            let (low, high) = (percentile(&heard, 0.10), percentile(&heard, 0.90));
-            bands.iter().map(|b| near(value(b), low, high.max(low + 3.0))).collect()
-        };
-        let heard: Vec<f32> = voiced.iter().map(|&i| voice[i]).collect();
+        let heard: Vec<f32> = voice.iter().copied().filter(|voice| *voice > threshold + 3.0).collect();
         let (soft, strong) = (threshold - 1.0, percentile(&heard, 0.93).max(threshold + 8.0));
         let loud = voice.iter().map(|&v| near(v, soft, strong)).collect();
-        let hiss: Vec<f32> =
-            bands.iter().zip(&active).map(|(b, a)| near(b.hiss - b.voice, -6.0, 4.0) * a).collect();
-        let front = over(&|b| b.front - b.back);
-        let front: Vec<f32> = front
-            .iter()
-            .zip(bands.iter().zip(&hiss))
-            .map(|(f, (b, h))| (2.0 * f - 1.0) * near(b.voice, threshold, threshold + 6.0) * (1.0 - h))
-            .collect();
-        let open = smooth(&over(&|b| b.first_high - b.first_low), 0.03);
-        let closure = closures(&bands, threshold);
-        Hearing { loud, speech, hiss: smooth(&hiss, 0.012), front: smooth(&front, 0.045), open, closure }
+        Hearing { loud, speech: smooth(&active, 0.03) }
     }
-}
-
-/// Dips of the voice that lips make: 40-150 ms, well below both sides, without hiss in them, and let go without
-/// the sharp burst of a tongue.
-fn closures(bands: &[Bands], threshold: f32) -> Vec<f32> {
-    let n = bands.len();
-    let mut out = vec![0.0_f32; n];
-    let side = 9;
-    for i in side..n.saturating_sub(side) {
-        let here = bands[i].voice;
-        let around =
-            |range: std::ops::Range<usize>| bands[range].iter().map(|b| b.voice).fold(FLOOR, f32::max);
-        let (before, after) = (around(i - side..i), around(i + 1..i + side + 1));
-        let least = bands[i - 2..i + 3].iter().map(|b| b.voice).fold(f32::MAX, f32::min);
-        let depth = before.min(after) - here;
-        if here > least || before.min(after) < threshold + 6.0 || depth < 11.0 {
-            continue;
-        }
-        let hissing = bands[i].hiss > here + 2.0 && bands[i].hiss > threshold - 8.0;
-        let burst = bands[i + 1..i + 5].iter().map(|b| b.hiss - b.voice).fold(FLOOR, f32::max);
-        let tongue = ((burst + 8.0) / 10.0).clamp(0.0, 1.0);
-        if hissing {
-            continue;
-        }
-        // As long as the voice stays in the lower part of the dip.
-        let low = here + 0.4 * depth;
-        let from = (1..=side).take_while(|&k| bands[i - k].voice < low).count();
-        let to = (1..=side).take_while(|&k| bands[i + k].voice < low).count();
-        if from + to > 15 {
-            continue;
-        }
-        let strength = ((depth - 9.0) / 8.0).min(1.0) * (1.0 - 0.85 * tongue);
-        // A frame of video must fit in.
-        let (from, to) = (from.max(3), to.max(3));
-        for slot in &mut out[i - from..(i + to + 1).min(n)] {
-            *slot = slot.max(strength);
-        }
-    }
-    smooth(&out, 0.012)
 }
 
 fn analyse(samples: &[f32], rate: u32) -> Vec<Bands> {
@@ -121,15 +53,7 @@ fn analyse(samples: &[f32], rate: u32) -> Vec<Bands> {
         .collect();
     let count = (samples.len() as f32 / rate_hz * RATE as f32).ceil() as usize + 1;
     let bin = |hz: f32| ((hz / rate_hz * size as f32) as usize).min(output.len());
-    let edges = [
-        (300.0, 3500.0),
-        (200.0, 480.0),
-        (520.0, 1100.0),
-        (300.0, 1100.0),
-        (1500.0, 3500.0),
-        (4000.0, 8000.0),
-    ]
-    .map(|(low, high)| (bin(low), bin(high)));
+    let edges = [(300.0, 3500.0), (4000.0, 8000.0)].map(|(low, high)| (bin(low), bin(high)));
     let mut all = Vec::with_capacity(count);
     for i in 0..count {
         let start = (i as f32 / RATE as f32 * rate_hz) as isize - (window / 2) as isize;
@@ -144,8 +68,8 @@ fn analyse(samples: &[f32], rate: u32) -> Vec<Bands> {
             let sum: f32 = output[low..high].iter().map(|c| c.norm_sqr()).sum();
             if done { (10.0 * (sum / (window * window) as f32 + 1e-10).log10()).max(FLOOR) } else { FLOOR }
         };
-        let [voice, first_low, first_high, back, front, hiss] = edges.map(energy);
-        all.push(Bands { voice, first_low, first_high, back, front, hiss });
+        let [voice, hiss] = edges.map(energy);
+        all.push(Bands { voice, hiss });
     }
     all
 }

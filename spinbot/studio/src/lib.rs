@@ -7,8 +7,8 @@
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
 //! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora`, `write_script` |
-//! | `hearing` | what sound tells of a mouth |
-//! | `viseme`, `coarticulation` | what phonemes tell of a mouth |
+//! | `hearing` | how loud speech is, and where there is any |
+//! | `viseme`, `coarticulation` | what phonemes and visemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
 //! | `speaking`, `loaded` | a text said in a voice; the networks kept between steps |
 //! | `clips`, `cloning/` | what is known of a voice's recordings; from them to a voice |

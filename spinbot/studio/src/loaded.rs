@@ -13,6 +13,7 @@ use spinbot_models::kokoro::{Adapters, Decoder, Kokoro, Voice};
 use spinbot_models::language::LanguageModel;
 use spinbot_models::listen::Listener;
 use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage};
+use spinbot_models::visemes::VisemeListener;
 use spinbot_models::{Device, ModelError, Store};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -226,6 +227,12 @@ pub(crate) fn painter(
 pub(crate) fn judge() -> Result<Arc<Judge>, Fault> {
     static KEPT: Kept<Judge> = Kept::new();
     KEPT.get(|_, _| Judge::load())
+}
+
+/// What hears visemes.
+pub(crate) fn viseme_listener() -> Result<Arc<VisemeListener>, Fault> {
+    static KEPT: Kept<VisemeListener> = Kept::new();
+    KEPT.get(|_, device| VisemeListener::load(device))
 }
 
 /// The stock voices.

@@ -11,7 +11,7 @@ use spinbot::timing::{SpeechTiming, TimedPhoneme, TimedSentence, TimedWord};
 use spinbot_g2p::{Options, Sentence, Speech, phonemize};
 use spinbot_models::kokoro::vocab::{self, Tokens};
 use spinbot_models::kokoro::voice::Accent;
-use spinbot_models::kokoro::{Adapters, Decoder, FRAME, Features, Kokoro, Noise, SAMPLE_RATE, Voice};
+use spinbot_models::kokoro::{Adapters, Decoder, FRAME, Features, Kokoro, LEAD, Noise, SAMPLE_RATE, Voice};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,10 +20,6 @@ pub(crate) use pocket::{PocketSpeaker, unnamed};
 
 /// Numbers of a style that the decoder takes.
 const SOUND: usize = 128;
-/// How much earlier than its durations say Kokoro's sound comes, in seconds: the middles of 95 sibilants and stops in
-/// three sentences of five voices lie 60 to 75 ms before those of their tokens (tests/reference/kokoro_speech.py).
-const LEAD: f64 = 0.07;
-
 /// How a text is said.
 #[derive(Debug, Clone)]
 pub(crate) struct Manner {

@@ -25,6 +25,13 @@ pub(crate) struct Viseme {
     pub(crate) lip_hold: f32,
 }
 
+impl Viseme {
+    /// The same with another jaw, of 0..=1.
+    pub(crate) fn with_jaw(self, jaw: f32) -> Self {
+        Viseme { jaw: jaw.clamp(0.0, 1.0), ..self }
+    }
+}
+
 /// What a symbol asks of the mouth: one or two visemes, the first for the given share of its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Gesture {
@@ -160,6 +167,27 @@ mod tests {
         assert!(MARKS.chars().all(|symbol| gesture(symbol) == Gesture::Mark));
         assert!(PAUSES.chars().all(|symbol| gesture(symbol) == Gesture::Pause));
         assert_eq!(gesture('ж'), Gesture::Single(SCHWA));
+    }
+
+    /// What a network learned to hear is drawn as what it learned it from.
+    #[test]
+    fn what_is_heard_has_the_jaw_that_is_drawn() {
+        for symbol in SAID.chars().filter(|symbol| !"pbm".contains(*symbol)) {
+            let (from, to, share) = spinbot_models::visemes::mouths(symbol).unwrap();
+            match gesture(symbol) {
+                Gesture::Single(v) => assert_eq!((v.jaw, v.jaw), (from.jaw, to.jaw), "{symbol}"),
+                // Of an affricate only one viseme is heard.
+                Gesture::Glide(a, b, turn) if a.vowel => {
+                    assert_eq!((a.jaw, b.jaw, turn), (from.jaw, to.jaw, share), "{symbol}");
+                }
+                _ => {}
+            }
+        }
+        assert!(MARKS.chars().all(|symbol| spinbot_models::visemes::mouths(symbol).is_none()));
+        for viseme in spinbot_models::visemes::Viseme::ALL {
+            let (heard, _, _) = spinbot_models::visemes::mouths(viseme.symbol()).unwrap();
+            assert_eq!(heard.viseme, viseme, "its own symbol is another's");
+        }
     }
 
     #[test]

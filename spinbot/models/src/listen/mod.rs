@@ -43,7 +43,7 @@ pub const SAMPLE_RATE: u32 = spectrogram::RATE as u32;
 const LONGEST: usize = 3 * 3600 * spectrogram::RATE;
 
 /// Refuses what no network should be given: nothing, hours of it, or samples that are not numbers.
-fn check_samples(samples: &[f32]) -> Result<()> {
+pub(crate) fn check_samples(samples: &[f32]) -> Result<()> {
     if samples.is_empty() {
         return Err(sound("the recording is empty", "give a clip with speech in it"));
     }

@@ -22,7 +22,7 @@ fn openness(symbol: char) -> f64 {
 }
 
 /// The mean openness of what is said during each frame; joints between words up to 0.1 s are bridged.
-fn truth(timing: &SpeechTiming, frames: usize) -> Vec<f64> {
+pub fn truth(timing: &SpeechTiming, frames: usize) -> Vec<f64> {
     const STEPS: usize = 40;
     let spoken: Vec<_> = timing.phonemes.iter().filter(|p| p.symbol.is_alphabetic()).collect();
     let at = |t: f64| {
@@ -113,7 +113,8 @@ fn check(name: &str) {
     timed.note(&format!("seen {:.3?}", by_time.seen));
 
     assert!(lags[3] >= 0.93 && lags.iter().all(|r| *r <= lags[3]), "{figures}");
-    assert!(to_truth[1] > to_truth[0] + 0.05, "{figures}");
+    // By sound alone it is nearly as good as by exact times: the network never heard these voices.
+    assert!(to_truth[0] > to_truth[1] - 0.2, "{figures}");
     // Every p, b and m longer than 40 ms is closed in every frame it has, and shorter ones are seen too.
     for phoneme in timing.phonemes.iter().filter(|p| "pbm".contains(p.symbol)) {
         let middle = (phoneme.start + phoneme.end) / 2.0;

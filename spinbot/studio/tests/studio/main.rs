@@ -8,6 +8,7 @@ mod drawing;
 mod music;
 mod pictures;
 mod pocket;
+mod recorded;
 mod refusals;
 mod scoring;
 mod speech;
