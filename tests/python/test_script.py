@@ -67,12 +67,12 @@ def test_words_are_seen_while_they_are_written_and_the_stop_button_ends_it(kerne
     growing = [re.sub(r"<[^>]*>", "", card) for card in cards]
     assert len({len(card) for card in growing}) > 3, "the card grows while it is written"
     with ollama_server.served() as ollama:
-        ollama.pause = 0.3
+        ollama.pause = 3.0
         threading.Timer(2.0, kernel.interrupt).start()
         started = time.monotonic()
         cell = kernel.run(f'%script "tea" --llm ollama:tiny-llama --ollama {ollama.url}')
         assert not cell.ok
-        assert time.monotonic() - started < 8.0, "a slow server does not hold the cell"
+        assert time.monotonic() - started < 60.0, "a server that would take minutes does not hold the cell"
 
 
 def test_a_script_can_be_edited_in_a_cell_below(kernel: Conversation) -> None:
