@@ -38,17 +38,26 @@ class Engine:
         return self.ask("status")["status"]
 
     def worker_at_work(self, seconds: float = 60) -> int:
-        """The process id of the worker, once it runs a job."""
+        """The process id of the worker, once it is inside a step and has said how far it is.
+
+        A worker that is killed before it begins on a step, or between two, is replaced without a word: a test that
+        means to kill a step has to wait for the step to speak.
+        """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
                 status = self.status()
             except (FileNotFoundError, ConnectionRefusedError):
                 status = {}
-            if status.get("running") and status.get("worker_pid"):
+            if status.get("running") and status.get("worker_pid") and self.speaks(status["running"]):
                 return status["worker_pid"]
             time.sleep(0.02)
         raise AssertionError(f"no worker came to work within {seconds} s")
+
+    def speaks(self, job: str) -> bool:
+        """Whether the job's last event is the progress of a step that is not half done."""
+        *_, last = self.journals()[job]
+        return last["event"] == "progress" and last["done"] < last["total"] / 2
 
     def journals(self) -> dict[str, list[dict[str, Any]]]:
         """The events of every job, by job."""

@@ -162,7 +162,6 @@ def test_a_worker_killed_mid_render_fails_that_job_with_a_sentence_and_the_next_
     running = studio.send(LONG + " --seed 101")
     engine = Engine(home)
     worker = engine.worker_at_work()
-    studio.wait_for(running, "update_display_data")
     os.kill(worker, signal.SIGKILL)
     error = refused(studio.finish(running))
     assert "worker" in error, error

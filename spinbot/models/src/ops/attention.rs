@@ -2,12 +2,13 @@
 //! Scores are never kept: the way back computes them again.
 
 #[cfg(target_arch = "x86_64")]
-use super::attend::{self, Block, Panel, QUERIES};
+use super::attend::{self, Rows};
 use super::block::map;
 use super::custom::{values, with_values};
 use super::gemm::{Matrix, multiply};
 use super::rowwise;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use std::sync::{Mutex, PoisonError};
 
 /// Queries whose scores are held at once.
 const SLICE: usize = 128;
@@ -24,17 +25,17 @@ pub(crate) struct Heads {
 impl Heads {
     /// Attention of queries, keys and values in tensors of their own.
     pub(crate) fn apart(self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, self)
+        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Attention::of(self))
     }
 
     /// Attention of queries to keys and values side by side in `[batch, tokens, 2·channels]`.
     pub(crate) fn to_packed(self, q: &Tensor, kv: &Tensor) -> Result<Tensor> {
-        q.contiguous()?.apply_op2(&kv.contiguous()?, self)
+        q.contiguous()?.apply_op2(&kv.contiguous()?, Attention::of(self))
     }
 
     /// Attention of queries, keys and values side by side in `[batch, tokens, 3·channels]`.
     pub(crate) fn packed(self, qkv: &Tensor) -> Result<Tensor> {
-        qkv.contiguous()?.apply_op1(self)
+        qkv.contiguous()?.apply_op1(Attention::of(self))
     }
 }
 
@@ -88,6 +89,19 @@ impl Gradient {
     }
 }
 
+/// What the way back needs of the way forward, for each query: see [`attend`], where it needs any.
+#[cfg(target_arch = "x86_64")]
+type Softmax = attend::Softmax;
+#[cfg(not(target_arch = "x86_64"))]
+type Softmax = ();
+
+/// An attention that was computed.
+struct Attention {
+    heads: Heads,
+    /// For each sample's heads.
+    softmax: Mutex<Vec<Vec<Softmax>>>,
+}
+
 impl Heads {
     fn width(self, channels: usize) -> Result<usize> {
         match self.count > 0 && channels.is_multiple_of(self.count) {
@@ -106,15 +120,22 @@ impl Heads {
         }
         rowwise::softmax(scores, tokens, scale);
     }
+}
 
-    fn forward(self, batch: usize, channels: usize, q: Side, k: Side, v: Side) -> Result<Vec<f32>> {
-        let width = self.width(channels)?;
+impl Attention {
+    fn of(heads: Heads) -> Self {
+        Attention { heads, softmax: Mutex::default() }
+    }
+
+    fn forward(&self, batch: usize, channels: usize, [q, k, v]: [Side; 3]) -> Result<Vec<f32>> {
+        let Heads { count, causal } = self.heads;
+        let width = self.heads.width(channels)?;
         let scale = (width as f32).sqrt().recip();
-        let heads = map(batch * self.count, |job| {
-            let (sample, head) = (job / self.count, job % self.count);
+        let heads = map(batch * count, |job| {
+            let (sample, head) = (job / count, job % count);
             #[cfg(target_arch = "x86_64")]
-            if !self.causal && attend::suits(k.tokens) {
-                return attended([q, k, v].map(|side| side.head(sample, head, width)), width, scale);
+            if !causal && attend::suits(k.tokens) {
+                return attend::attended([q, k, v].map(|side| side.head(sample, head, width)), width, scale);
             }
             let mut out = vec![0.0; q.tokens * width];
             let mut scores = vec![0.0; SLICE.min(q.tokens) * k.tokens];
@@ -122,7 +143,7 @@ impl Heads {
                 let rows = SLICE.min(q.tokens - first);
                 let scores = &mut scores[..rows * k.tokens];
                 let queries = q.rows(sample, head, width, first, rows);
-                self.weights(
+                self.heads.weights(
                     scores,
                     queries,
                     k.rows(sample, head, width, 0, k.tokens),
@@ -134,32 +155,37 @@ impl Heads {
                 let out = &mut out[first * width..];
                 multiply(out, scores, v.rows(sample, head, width, 0, k.tokens), false);
             }
-            out
+            (out, Vec::new())
         });
         let mut out = Gradient::new(batch, q.tokens, channels);
-        for (job, head) in heads.iter().enumerate() {
-            out.put(job / self.count, job % self.count * width, width, head);
+        let mut softmax = Vec::with_capacity(heads.len());
+        for (job, (head, of_queries)) in heads.into_iter().enumerate() {
+            out.put(job / count, job % count * width, width, &head);
+            softmax.push(of_queries);
         }
+        *self.softmax.lock().unwrap_or_else(PoisonError::into_inner) = softmax;
         Ok(out.values)
     }
 
     /// Calls `put(which, sample, head's first channel, rows)` with the gradients of queries (0), keys (1) and values (2).
     fn backward(
-        self,
+        &self,
         batch: usize,
         channels: usize,
-        [q, k, v, grad]: [Side; 4],
+        [q, k, v, grad, out]: [Side; 5],
         mut put: impl FnMut(usize, usize, usize, &[f32]),
     ) -> Result<()> {
-        let width = self.width(channels)?;
+        let Heads { count, causal } = self.heads;
+        let width = self.heads.width(channels)?;
         let scale = (width as f32).sqrt().recip();
         let tokens = k.tokens;
-        let heads = map(batch * self.count, |job| {
-            let (sample, head) = (job / self.count, job % self.count);
+        let softmax = self.softmax.lock().unwrap_or_else(PoisonError::into_inner);
+        let heads = map(batch * count, |job| {
+            let (sample, head) = (job / count, job % count);
             #[cfg(target_arch = "x86_64")]
-            if !self.causal && attend::suits(tokens) {
-                let sides = [q, k, v, grad].map(|side| side.head(sample, head, width));
-                return attended_backward(sides, width, scale);
+            if !causal && attend::suits(tokens) {
+                let sides = [q, k, v, grad, out].map(|side| side.head(sample, head, width));
+                return attend::attended_backward(sides, &softmax[job], width, scale);
             }
             let [mut dq, mut dk, mut dv] = [q.tokens, tokens, tokens].map(|n| vec![0.0; n * width]);
             let mut weights = vec![0.0; SLICE.min(q.tokens) * tokens];
@@ -171,7 +197,7 @@ impl Heads {
                 let (weights, d_weights) = (&mut weights[..rows * tokens], &mut d_weights[..rows * tokens]);
                 let queries = q.rows(sample, head, width, first, rows);
                 let grad = grad.rows(sample, head, width, first, rows);
-                self.weights(weights, queries, keys, first, tokens, scale);
+                self.heads.weights(weights, queries, keys, first, tokens, scale);
                 multiply(&mut dv, Matrix::by_rows(weights, rows, tokens, tokens).transposed(), grad, true);
                 multiply(d_weights, grad, values.transposed(), false);
                 rowwise::softmax_backward(d_weights, weights, tokens, scale);
@@ -183,93 +209,23 @@ impl Heads {
         });
         for (job, head) in heads.iter().enumerate() {
             for (which, rows) in head.iter().enumerate() {
-                put(which, job / self.count, job % self.count * width, rows);
+                put(which, job / count, job % count * width, rows);
             }
         }
         Ok(())
     }
 }
 
-/// Rows of a head.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    values: &'a [f32],
-    stride: usize,
-    tokens: usize,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Rows<'_> {
-    fn panel(self, width: usize) -> Panel {
-        Panel::of_rows(self.values, self.stride, width, self.tokens)
-    }
-
-    /// A block of tokens from the `first`, times `scale`, side by side; zeros where there are no more.
-    fn block(self, first: usize, width: usize, scale: f32) -> Vec<f32> {
-        let mut block = vec![0.0; QUERIES * width];
-        let rows = self.values.chunks(self.stride).take(self.tokens).skip(first);
-        for (out, row) in block.chunks_exact_mut(width).zip(rows) {
-            for (out, value) in out.iter_mut().zip(row) {
-                *out = value * scale;
-            }
-        }
-        block
-    }
-}
-
-/// Attention of one head, a block of queries at a time.
-#[cfg(target_arch = "x86_64")]
-fn attended([q, k, v]: [Rows; 3], width: usize, scale: f32) -> Vec<f32> {
-    let (keys, values) = (k.panel(width), v.panel(width));
-    let mut weights = Block::new(k.tokens);
-    let mut product = vec![0.0; QUERIES * values.channels()];
-    let mut out = vec![0.0; q.tokens * width];
-    for (n, out) in out.chunks_mut(QUERIES * width).enumerate() {
-        weights.scores(&q.block(n * QUERIES, width, scale * std::f32::consts::LOG2_E), &keys);
-        let sums = weights.exponentials(k.tokens);
-        weights.times(&values, &mut product);
-        let rows = product.chunks_exact(values.channels()).zip(sums);
-        for (out, (row, sum)) in out.chunks_exact_mut(width).zip(rows) {
-            for (out, value) in out.iter_mut().zip(row) {
-                *out = value / sum;
-            }
-        }
-    }
-    out
-}
-
-/// The gradients of queries, keys and values of one head.
-#[cfg(target_arch = "x86_64")]
-fn attended_backward([q, k, v, grad]: [Rows; 4], width: usize, scale: f32) -> [Vec<f32>; 3] {
-    let (keys, values) = (k.panel(width), v.panel(width));
-    let (mut dk, mut dv) = (Panel::zeros(width, k.tokens), Panel::zeros(width, k.tokens));
-    let (mut weights, mut gradients) = (Block::new(k.tokens), Block::new(k.tokens));
-    let mut product = vec![0.0; QUERIES * keys.channels()];
-    let mut dq = vec![0.0; q.tokens * width];
-    for (n, dq) in dq.chunks_mut(QUERIES * width).enumerate() {
-        let first = n * QUERIES;
-        weights.scores(&q.block(first, width, scale * std::f32::consts::LOG2_E), &keys);
-        let sums = weights.exponentials(k.tokens);
-        let grad = grad.block(first, width, 1.0);
-        gradients.scores(&grad, &values);
-        weights.softmax_backward(sums, &mut gradients, scale);
-        weights.spread(&grad, &mut dv);
-        // Queries behind the last are zeros, and so is what they add.
-        gradients.spread(&q.block(first, width, 1.0), &mut dk);
-        gradients.times(&keys, &mut product);
-        for (dq, row) in dq.chunks_exact_mut(width).zip(product.chunks_exact(keys.channels())) {
-            dq.copy_from_slice(&row[..width]);
-        }
-    }
-    [dq, dk.into_rows(), dv.into_rows()]
+/// Calls `work` with the values of two tensors.
+fn with_both<R>(a: &Tensor, b: &Tensor, work: impl FnOnce([&[f32]; 2]) -> R) -> Result<Result<R>> {
+    with_values(a, |a| with_values(b, |b| work([a, b])))
 }
 
 fn shaped(values: Vec<f32>, like: &Tensor) -> Result<Option<Tensor>> {
     Ok(Some(Tensor::from_vec(values, like.shape(), &Device::Cpu)?))
 }
 
-impl CustomOp3 for Heads {
+impl CustomOp3 for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
@@ -291,7 +247,7 @@ impl CustomOp3 for Heads {
         let q = Side::new(values(q, q_layout)?, n, channels, 0);
         let k = Side::new(values(k, k_layout)?, m, channels, 0);
         let v = Side::new(values(v, v_layout)?, m, channels, 0);
-        Ok((CpuStorage::F32(self.forward(batch, channels, q, k, v)?), q_layout.shape().clone()))
+        Ok((CpuStorage::F32(self.forward(batch, channels, [q, k, v])?), q_layout.shape().clone()))
     }
 
     fn bwd(
@@ -299,28 +255,29 @@ impl CustomOp3 for Heads {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        _: &Tensor,
+        out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (batch, n, c) = q.dims3()?;
-        let (m, width) = (k.dim(1)?, self.width(c)?);
+        let (m, width) = (k.dim(1)?, self.heads.width(c)?);
         let mut gradients = [n, m, m].map(|tokens| Gradient::new(batch, tokens, c));
-        let mut run = |q: &[f32], k: &[f32], v: &[f32], grad: &[f32]| {
-            let sides =
-                [(q, n), (k, m), (v, m), (grad, n)].map(|(values, tokens)| Side::new(values, tokens, c, 0));
+        let mut run = |q: &[f32], k: &[f32], v: &[f32], out_and_grad: [&[f32]; 2]| {
+            let [out, grad] = out_and_grad;
+            let sides = [(q, n), (k, m), (v, m), (grad, n), (out, n)]
+                .map(|(values, tokens)| Side::new(values, tokens, c, 0));
             self.backward(batch, c, sides, |which, sample, channel, rows| {
                 gradients[which].put(sample, channel, width, rows);
             })
         };
-        with_values(q, |q| {
-            with_values(k, |k| with_values(v, |v| with_values(grad, |g| run(q, k, v, g))))
-        })?????;
+        with_both(out, grad, |both| {
+            with_values(q, |q| with_values(k, |k| with_values(v, |v| run(q, k, v, both))))
+        })??????;
         let [dq, dk, dv] = gradients;
         Ok((shaped(dq.values, q)?, shaped(dk.values, k)?, shaped(dv.values, v)?))
     }
 }
 
-impl CustomOp2 for Heads {
+impl CustomOp2 for Attention {
     fn name(&self) -> &'static str {
         "attention to packed keys and values"
     }
@@ -341,37 +298,38 @@ impl CustomOp2 for Heads {
         let [k, v] = [0, channels].map(|first| Side::new(&[], m, 2 * channels, first));
         let kv = values(kv, kv_layout)?;
         let (k, v) = (Side { values: kv, ..k }, Side { values: kv, ..v });
-        Ok((CpuStorage::F32(self.forward(batch, channels, q, k, v)?), q_layout.shape().clone()))
+        Ok((CpuStorage::F32(self.forward(batch, channels, [q, k, v])?), q_layout.shape().clone()))
     }
 
     fn bwd(
         &self,
         q: &Tensor,
         kv: &Tensor,
-        _: &Tensor,
+        out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (batch, n, c) = q.dims3()?;
-        let (m, width) = (kv.dim(1)?, self.width(c)?);
+        let (m, width) = (kv.dim(1)?, self.heads.width(c)?);
         let (mut dq, mut d_kv) = (Gradient::new(batch, n, c), Gradient::new(batch, m, 2 * c));
-        let mut run = |q: &[f32], kv: &[f32], grad: &[f32]| {
+        let mut run = |q: &[f32], kv: &[f32], [out, grad]: [&[f32]; 2]| {
             let sides = [
                 Side::new(q, n, c, 0),
                 Side::new(kv, m, 2 * c, 0),
                 Side::new(kv, m, 2 * c, c),
                 Side::new(grad, n, c, 0),
+                Side::new(out, n, c, 0),
             ];
             self.backward(batch, c, sides, |which, sample, channel, rows| match which {
                 0 => dq.put(sample, channel, width, rows),
                 _ => d_kv.put(sample, (which - 1) * c + channel, width, rows),
             })
         };
-        with_values(q, |q| with_values(kv, |kv| with_values(grad, |grad| run(q, kv, grad))))????;
+        with_both(out, grad, |both| with_values(q, |q| with_values(kv, |kv| run(q, kv, both))))?????;
         Ok((shaped(dq.values, q)?, shaped(d_kv.values, kv)?))
     }
 }
 
-impl CustomOp1 for Heads {
+impl CustomOp1 for Attention {
     fn name(&self) -> &'static str {
         "attention within packed tokens"
     }
@@ -381,21 +339,22 @@ impl CustomOp1 for Heads {
         let channels = packed / 3;
         let qkv = values(qkv, layout)?;
         let [q, k, v] = [0, channels, 2 * channels].map(|first| Side::new(qkv, n, packed, first));
-        Ok((CpuStorage::F32(self.forward(batch, channels, q, k, v)?), (batch, n, channels).into()))
+        Ok((CpuStorage::F32(self.forward(batch, channels, [q, k, v])?), (batch, n, channels).into()))
     }
 
-    fn bwd(&self, qkv: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, qkv: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (batch, n, packed) = qkv.dims3()?;
         let c = packed / 3;
-        let width = self.width(c)?;
+        let width = self.heads.width(c)?;
         let mut gradient = Gradient::new(batch, n, packed);
-        let mut run = |qkv: &[f32], grad: &[f32]| {
+        let mut run = |qkv: &[f32], both: [&[f32]; 2]| {
             let [q, k, v] = [0, c, 2 * c].map(|first| Side::new(qkv, n, packed, first));
-            self.backward(batch, c, [q, k, v, Side::new(grad, n, c, 0)], |which, sample, channel, rows| {
+            let [out, grad] = both.map(|values| Side::new(values, n, c, 0));
+            self.backward(batch, c, [q, k, v, grad, out], |which, sample, channel, rows| {
                 gradient.put(sample, which * c + channel, width, rows);
             })
         };
-        with_values(qkv, |qkv| with_values(grad, |grad| run(qkv, grad)))???;
+        with_both(out, grad, |both| with_values(qkv, |qkv| run(qkv, both)))????;
         shaped(gradient.values, qkv)
     }
 }
@@ -426,7 +385,7 @@ mod tests {
             Var::from_tensor(&((x * scale).unwrap() + shift).unwrap()).unwrap()
         };
         for (n, m, heads, width) in
-            [(5, 77, 2, 8), (64, 64, 3, 16), (9, 49, 1, 40), (17, 130, 2, 5), (3, 20, 2, 8)]
+            [(5, 77, 2, 8), (64, 64, 3, 16), (9, 49, 1, 40), (17, 130, 2, 5), (3, 20, 2, 8), (11, 2100, 1, 8)]
         {
             // Scores around zero, and all of them far below it.
             for (scale, shift) in [(1.0, 0.0), (1.0, 8.0)] {

@@ -6,6 +6,7 @@ use super::before::First;
 use super::custom::{values, with_values};
 use super::gemm::{Matrix, multiply};
 use super::product::{Columns, Geometry, Packed, Sources, accumulate};
+use super::winograd::{self, Pictures};
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Frozen {
     geometry: Geometry,
+    /// Of taps, or of [`winograd`]'s places where the geometry fits.
     forward: Packed,
     /// For gradients of the input; made when the first is wanted.
     backward: OnceLock<Packed>,
@@ -40,16 +42,23 @@ impl Frozen {
             bail!("a kernel of {taps} taps with weights {:?}", weight.dims());
         }
         let bias = bias.map(Tensor::to_vec1).transpose()?;
-        let forward = with_values(weight, |weight| {
-            Packed::new(taps, inputs, outputs, |tap, i, o| weight[(o * inputs + i) * taps + tap])
+        let forward = with_values(weight, |weight| match winograd::fits(geometry) {
+            true => Packed::new(winograd::PLACES, inputs, outputs, |place, i, o| {
+                winograd::weight(place, |tap| weight[(o * inputs + i) * taps + tap])
+            }),
+            false => Packed::new(taps, inputs, outputs, |tap, i, o| weight[(o * inputs + i) * taps + tap]),
         })?;
         Ok(Frozen { geometry, forward, backward: OnceLock::new(), bias })
     }
 
     fn backward(&self) -> &Packed {
         let Packed { taps, inputs, outputs, .. } = self.forward;
-        self.backward
-            .get_or_init(|| Packed::new(taps, outputs, inputs, |tap, o, i| self.forward.at(tap, i, o)))
+        self.backward.get_or_init(|| match winograd::fits(self.geometry) {
+            true => Packed::new(taps, outputs, inputs, |place, o, i| {
+                self.forward.at(winograd::turned(place), i, o)
+            }),
+            false => Packed::new(taps, outputs, inputs, |tap, o, i| self.forward.at(tap, i, o)),
+        })
     }
 
     /// The layer's output for x, `[.., inputs]`; a convolution's is `[batch, height, width, inputs]`. `plus` is added:
@@ -87,7 +96,7 @@ impl Frozen {
 
     /// Values that each output and each row of A sees.
     fn inner(&self) -> usize {
-        self.forward.taps * self.forward.inputs
+        self.geometry.taps() * self.forward.inputs
     }
 }
 
@@ -118,6 +127,14 @@ struct Extent {
 impl Extent {
     fn rows(&self) -> usize {
         self.height * self.width
+    }
+
+    fn pictures(&self) -> Pictures {
+        Pictures { count: self.samples, height: self.height, width: self.width }
+    }
+
+    fn sources(&self, geometry: Geometry) -> Sources {
+        Sources::conv(geometry, self.samples, self.height, self.width)
     }
 }
 
@@ -159,28 +176,24 @@ impl Application {
         parameters: &[f32],
         plus: &[f32],
     ) -> Result<Vec<f32>> {
-        let Frozen { geometry, forward, bias, .. } = &*self.layer;
-        let Packed { taps, inputs, outputs, .. } = *forward;
+        let Frozen { geometry, forward, .. } = &*self.layer;
+        let Packed { inputs, outputs, .. } = *forward;
         let count: usize = extent.out.iter().product();
         let sample = (count / extent.samples.max(1)).max(1);
-        let mut out = match self.plus {
-            false => vec![0.0; count],
-            true if plus.len() == count => plus.to_vec(),
-            true if plus.len() == extent.samples * outputs => {
-                let spread =
-                    plus.chunks_exact(outputs).flat_map(|row| std::iter::repeat_n(row, sample / outputs));
-                spread.flatten().copied().collect()
-            }
-            true => bail!("what is added has {} values, the output {count}", plus.len()),
-        };
-        if let Some(bias) = bias {
-            out.chunks_exact_mut(outputs)
-                .for_each(|row| row.iter_mut().zip(bias).for_each(|(out, b)| *out += b));
-        }
+        let mut out = self.start(count, sample, plus)?;
         let seen = self.first.apply(x, channels, extent.rows());
-        let sources = Sources::conv(*geometry, extent.samples, extent.height, extent.width);
         let (all_in, all_out) = (Columns { first: 0, of: inputs }, Columns { first: 0, of: outputs });
-        accumulate(&mut out, all_out, &seen, all_in, forward, &sources);
+        let whole = winograd::fits(*geometry);
+        if whole {
+            winograd::accumulate(&mut out, &seen, forward, extent.pictures());
+        }
+        if whole && self.pairs.is_empty() {
+            return Ok(out);
+        }
+        let (taps, sources) = (geometry.taps(), extent.sources(*geometry));
+        if !whole {
+            accumulate(&mut out, all_out, &seen, all_in, forward, &sources);
+        }
         let mut inners = Vec::with_capacity(self.pairs.len());
         for (pair, down, up) in self.split(parameters) {
             let down = Packed::new(taps, inputs, pair.rank, |tap, i, r| down[(r * inputs + i) * taps + tap]);
@@ -196,6 +209,32 @@ impl Application {
         Ok(out)
     }
 
+    /// What the products are added to: the bias and what is to be added besides.
+    fn start(&self, count: usize, sample: usize, plus: &[f32]) -> Result<Vec<f32>> {
+        let outputs = self.layer.forward.outputs;
+        let bias = self.layer.bias.as_deref();
+        let with_bias = |out: &mut Vec<f32>, row: &[f32]| match bias {
+            Some(bias) => out.extend(row.iter().zip(bias).map(|(plus, bias)| plus + bias)),
+            None => out.extend_from_slice(row),
+        };
+        let mut out = Vec::with_capacity(count);
+        match (self.plus, bias) {
+            (false, None) => return Ok(vec![0.0; count]),
+            (false, Some(bias)) => (0..count / outputs).for_each(|_| out.extend_from_slice(bias)),
+            _ if plus.len() == count => plus.chunks_exact(outputs).for_each(|row| with_bias(&mut out, row)),
+            _ if plus.len() * sample == count * outputs => {
+                let mut row = Vec::with_capacity(outputs);
+                for plus in plus.chunks_exact(outputs) {
+                    row.clear();
+                    with_bias(&mut row, plus);
+                    (0..sample / outputs).for_each(|_| out.extend_from_slice(&row));
+                }
+            }
+            _ => bail!("what is added has {} values, the output {count}", plus.len()),
+        }
+        Ok(out)
+    }
+
     /// Gradients of x, where wanted, and of the parameters.
     fn gradients(
         &self,
@@ -207,13 +246,22 @@ impl Application {
         wanted: (bool, bool),
     ) -> (Option<Vec<f32>>, Vec<f32>) {
         let Frozen { geometry, forward, .. } = &*self.layer;
-        let Packed { taps, inputs, outputs, .. } = *forward;
-        let sources = Sources::conv(*geometry, extent.samples, extent.height, extent.width);
-        let back = Sources::conv_backward(*geometry, extent.samples, extent.height, extent.width);
+        let Packed { inputs, outputs, .. } = *forward;
         let (all_in, all_out) = (Columns { first: 0, of: inputs }, Columns { first: 0, of: outputs });
+        let whole = winograd::fits(*geometry);
         let mut d_seen = Vec::new();
         if wanted.0 {
-            d_seen = vec![0.0; back.rows * inputs];
+            d_seen = vec![0.0; extent.samples * extent.rows() * inputs];
+        }
+        if wanted.0 && whole {
+            winograd::accumulate(&mut d_seen, grad, self.layer.backward(), extent.pictures());
+        }
+        if whole && self.pairs.is_empty() {
+            return (wanted.0.then(|| self.first.backward(x, channels, extent.rows(), d_seen)), Vec::new());
+        }
+        let (taps, sources) = (geometry.taps(), extent.sources(*geometry));
+        let back = Sources::conv_backward(*geometry, extent.samples, extent.height, extent.width);
+        if wanted.0 && !whole {
             accumulate(&mut d_seen, all_in, grad, all_out, self.layer.backward(), &back);
         }
         let mut d_parameters = Vec::with_capacity(parameters.len());

@@ -10,6 +10,7 @@
 //!
 //! Which networks exist is not known here.
 
+mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod attend;
 mod attention;
@@ -30,6 +31,7 @@ mod simd;
 mod tests;
 mod tile;
 mod upsample;
+mod winograd;
 
 pub(crate) use attention::Heads;
 pub(crate) use before::{First, Norm};

@@ -1,11 +1,16 @@
 //! Products of rows with packed weights: which rows a convolution reads for each of its outputs, and the order in
 //! which slabs of weights meet tiles of rows, so that a slab stays in the second-level cache.
 
+use super::aligned::Aligned;
 use super::block::for_chunks;
-use super::tile::{self, Inputs, MOST, NARROW, NOWHERE, ROWS, WIDE};
+use super::tile::{self, Inputs, MOST, NARROW, NOWHERE, ROWS, Run, WIDE};
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// Values of a slab's part that stay in the second-level cache.
 const CACHED: usize = 1 << 16;
+/// Values of the rows that stay there while slab after slab meets them.
+const MET: usize = 1 << 17;
 
 /// Weights `[taps, inputs, outputs]` in slabs of 32 outputs, each `[taps, inputs, 32]`; a rest of up to 16 outputs is
 /// in a slab of 16. Missing outputs are zeros.
@@ -14,7 +19,7 @@ pub(super) struct Packed {
     pub(super) taps: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    values: Vec<f32>,
+    values: Aligned,
 }
 
 impl Packed {
@@ -26,7 +31,7 @@ impl Packed {
         weight: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
         let columns = outputs / WIDE * WIDE + rest(outputs);
-        let mut values = vec![0.0; taps * inputs * columns];
+        let mut values = Aligned::zeros(taps * inputs * columns);
         let slab = taps * inputs * WIDE;
         for_chunks(&mut values, slab, |n, slab| {
             let first = n * WIDE;
@@ -39,6 +44,26 @@ impl Packed {
             }
         });
         Packed { taps, inputs, outputs, values }
+    }
+
+    /// Columns of all slabs: the outputs and what fills the last slab.
+    pub(super) fn columns(&self) -> usize {
+        self.outputs / WIDE * WIDE + rest(self.outputs)
+    }
+
+    /// Columns of those outputs, which begin with a slab.
+    pub(super) fn columns_of(&self, outputs: &Range<usize>) -> usize {
+        if outputs.end == self.outputs { self.columns() - outputs.start } else { outputs.len() }
+    }
+
+    /// One tap of the slab that begins with that output, and the slab's columns.
+    pub(super) fn part(&self, tap: usize, first: usize) -> (&[f32], usize) {
+        let width = if first / WIDE < self.outputs / WIDE { WIDE } else { rest(self.outputs) };
+        (
+            &self.values[self.taps * self.inputs * first + tap * self.inputs * width..]
+                [..self.inputs * width],
+            width,
+        )
     }
 
     /// One weight of it.
@@ -89,8 +114,8 @@ pub(super) struct Sources {
     /// Output rows.
     pub(super) rows: usize,
     taps: usize,
-    /// `[tiles, taps]`.
-    tiles: Vec<[u32; ROWS]>,
+    /// `[tiles, taps]`; `None` where each reads its own.
+    tiles: Option<Vec<[u32; ROWS]>>,
 }
 
 impl Sources {
@@ -102,12 +127,12 @@ impl Sources {
                 tiles.push(std::array::from_fn(row));
             }
         }
-        Sources { rows, taps, tiles }
+        Sources { rows, taps, tiles: Some(tiles) }
     }
 
     /// Each its own.
     pub(super) fn identity(rows: usize) -> Self {
-        Sources::new(rows, 1, |row, _| row as u32)
+        Sources { rows, taps: 1, tiles: None }
     }
 
     /// Those of a convolution of pictures `height` by `width`.
@@ -146,11 +171,23 @@ impl Sources {
         })
     }
 
+    /// What a tile's rows read at some taps.
+    fn tile(&self, tile: usize, taps: Range<usize>) -> Cow<'_, [[u32; ROWS]]> {
+        let (from, to) = (tile * self.taps + taps.start, tile * self.taps + taps.end);
+        match &self.tiles {
+            Some(tiles) => Cow::Borrowed(&tiles[from..to]),
+            None => {
+                let own = |row| if row < self.rows { row as u32 } else { NOWHERE };
+                Cow::Owned(vec![std::array::from_fn(|row| own(tile * ROWS + row))])
+            }
+        }
+    }
+
     /// The rows read at a tap, one after the other.
     pub(super) fn gather(&self, x: &[f32], channels: usize, tap: usize) -> Vec<f32> {
         let mut rows = vec![0.0; self.rows * channels];
         for (n, row) in rows.chunks_exact_mut(channels).enumerate() {
-            let source = self.tiles[n / ROWS * self.taps + tap][n % ROWS];
+            let source = self.tile(n / ROWS, tap..tap + 1)[0][n % ROWS];
             if source != NOWHERE {
                 row.copy_from_slice(&x[source as usize * channels..][..channels]);
             }
@@ -182,25 +219,33 @@ pub(super) fn accumulate(
     assert!(to.first + weights.outputs <= to.of && from.first + weights.inputs <= from.of);
     let tiles = sources.rows.div_ceil(ROWS);
     let band = tiles.div_ceil(rayon::current_num_threads()).max(1);
+    let block = (MET / (ROWS * weights.inputs).max(1)).clamp(1, band);
     for_chunks(out, band * ROWS * to.of, |n, out| {
-        accumulate_band(out, to, x, from, weights, &sources.tiles[n * band * sources.taps..]);
+        for (m, out) in out.chunks_mut(block * ROWS * to.of).enumerate() {
+            accumulate_block(out, to, x, from, weights, sources, n * band + m * block);
+        }
     });
 }
 
-fn accumulate_band(
+/// Does it for the tiles from the `first` on.
+fn accumulate_block(
     out: &mut [f32],
     to: Columns,
     x: &[f32],
     from: Columns,
     weights: &Packed,
-    sources: &[[u32; ROWS]],
+    sources: &Sources,
+    first_tile: usize,
 ) {
     let Packed { taps, inputs, outputs, ref values } = *weights;
     let mut edge = [0.0_f32; ROWS * WIDE];
-    for (n, slab) in values.chunks(taps * inputs * WIDE).enumerate() {
+    let mut slabs = values.chunks(taps * inputs * WIDE).enumerate().peekable();
+    while let Some((n, slab)) = slabs.next() {
         let width = slab.len() / (taps * inputs);
         let first = to.first + n * WIDE;
         let valid = width.min(outputs - n * WIDE);
+        // At an edge the tile is larger than what is there.
+        let whole = if valid == width { out.len() / (ROWS * to.of) } else { 0 };
         for (tap_range, channels) in chunks(taps, inputs, width) {
             let at = (tap_range.start * inputs + channels.start) * width;
             let part = &slab[at..];
@@ -210,13 +255,20 @@ fn accumulate_band(
                 first: from.first + channels.start,
                 count: channels.len(),
             };
-            for (tile, out) in out.chunks_mut(ROWS * to.of).enumerate() {
-                let sources = &sources[tile * taps..][tap_range.clone()];
-                if valid == width && out.len() == ROWS * to.of {
+            let mut done = 0;
+            if sources.tiles.is_none() && whole > 0 {
+                let run = Run { first: first_tile * ROWS, tiles: whole };
+                let ahead = slabs.peek().map_or(&values[..], |(_, slab)| slab);
+                let ahead = &ahead[..ahead.len().min(channels.len() * width)];
+                tile::product(&mut out[first..], to.of, inputs, run, part, width, true, ahead);
+                done = whole;
+            }
+            for (tile, out) in out.chunks_mut(ROWS * to.of).enumerate().skip(done) {
+                let sources = &sources.tile(first_tile + tile, tap_range.clone());
+                if tile < whole {
                     tile::accumulate(&mut out[first..], to.of, inputs, sources, part, width);
                     continue;
                 }
-                // At an edge the tile is larger than what is there.
                 for (edge, row) in edge.chunks_exact_mut(width).zip(out.chunks_exact(to.of)) {
                     edge[..valid].copy_from_slice(&row[first..first + valid]);
                 }
@@ -230,11 +282,7 @@ fn accumulate_band(
 }
 
 /// Taps and channels in parts that stay in the cache: several taps with all channels, or some channels of one tap.
-fn chunks(
-    taps: usize,
-    inputs: usize,
-    width: usize,
-) -> impl Iterator<Item = (std::ops::Range<usize>, std::ops::Range<usize>)> {
+fn chunks(taps: usize, inputs: usize, width: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let together = (CACHED / (inputs * width).max(1)).max(1);
     let channels = if inputs <= MOST { inputs } else { MOST };
     let together = if inputs <= MOST { together } else { 1 };
