@@ -51,6 +51,8 @@ def studio(kernel: Conversation) -> Conversation:
         ("--portrait face.png --speech hello.flac --music silent.wav", ["silent.wav", "silent"]),
         ("--portrait face.png --speech hello.flac --music text.wav", ["text.wav"]),
         ("--portrait face.png --speech hello.flac --subtitles burned", ["--text"]),
+        ("--portrait face.png --speech hello.flac --face 10,20", ["10,20", "four points"]),
+        ("--portrait face.png --speech hello.flac --face '10,20 40,20 12,40 900,40'", ["900,40", "outside"]),
         ("--portrait face.png", ["speech"]),
         ("--speech hello.flac", ["portrait"]),
         ("--portrait face.png --speech hello.flac --sepia", ["--sepia"]),
@@ -64,6 +66,16 @@ def test_a_bad_input_is_one_sentence_with_help_and_the_kernel_goes_on(studio: Co
     for word in words:
         assert any(each in error for each in word.split("|")), f"it does not say {word!r}:\n{error}"
     assert studio.value("1 + 1") == "2"
+
+
+def test_a_face_that_is_not_found_is_placed_by_the_rulers_shown(studio: Conversation):
+    shutil.copy(material.FIXTURES.parent.parent / "notebooks" / "media" / "bots" / "robot" / "0.png", studio.cwd / "robot.png")
+    line = "%render --portrait robot.png --speech hello.flac --preset draft"
+    cell = studio.run(line)
+    assert "--face" in refused(cell)
+    assert any("data:image/jpeg" in shown for shown in cell.displays("text/html")), "no rulers were shown"
+    cell = studio.run(line + " --face '51,55 77,55 49,79 79,79'")
+    assert cell.ok and "<video" in cell.displays("text/html")[-1], cell.shown
 
 
 def test_a_render_shows_a_frame_then_progress_then_the_player_in_one_place(studio: Conversation):

@@ -62,6 +62,12 @@ const ARGS: &[Arg] = &[
         Kind::File,
         "Music under the words, repeated to their length and quieter while they are said: WAV, FLAC, MP3, Ogg or M4A.",
     ),
+    Arg::flag(
+        "face",
+        "POINTS",
+        Kind::Text,
+        "Where the face is, when none is found or another is meant: left eye, right eye, the mouth's left and right corner, as `49,54 80,54 52,79 77,79`.",
+    ),
     Arg::switch("keep-aspect", "Keep the photo's own shape instead of a square around the face."),
     named("take"),
     SEED,
@@ -129,6 +135,10 @@ impl Magic for Render {
             Example {
                 cell: "%render --portrait me.jpg --speech hello.wav --intro \"Hello from me\" --outro \"Thank you\"",
                 about: "With a card before and after it.",
+            },
+            Example {
+                cell: "%render --portrait me.jpg --text \"Beep.\" --face \"49,54 80,54 52,79 77,79\"",
+                about: "A face that only people see, placed by hand.",
             },
             Example {
                 cell: "%%render --dry-run\nportrait = \"me.jpg\"\nspeech = \"hello.wav\"\npreset = \"fine\"\nkeep-aspect = true\nseed = 7",
@@ -205,6 +215,9 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
     }
     if call.text("style") == Some("still") {
         render = render.still();
+    }
+    if let Some(face) = call.text("face") {
+        render = render.face(face.parse()?);
     }
     if call.has("keep-aspect") {
         render = render.keep_aspect();

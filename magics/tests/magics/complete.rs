@@ -50,7 +50,7 @@ fn names_flags_choices_and_files_complete() {
     check(
         "%render --portrait me.jpg |--x",
         Some(
-            "--allow-remote --as --detach --dry-run --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --style --subtitles --text --tone --voice / ",
+            "--allow-remote --as --detach --dry-run --face --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --style --subtitles --text --tone --voice / ",
         ),
     );
     check("%%render\npor|", Some("portrait / por"));

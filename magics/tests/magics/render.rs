@@ -171,6 +171,16 @@ fn a_dry_run_and_a_detached_one_do_not_wait() {
     }
 
     let mut notebook = Notebook::new();
+    notebook.run(&format!("{CELL} --dry-run --face \"80,54 49,54 52,79 77,79\"")).unwrap();
+    let face = "\"face\":{\"eyes\":[[49.0,54.0],[80.0,54.0]],\"mouth\":[[52.0,79.0],[77.0,79.0]]}";
+    assert!(notebook.text().contains(face), "{}", notebook.text());
+    let error = notebook.error(&format!("{CELL} --face 49,54"));
+    assert!(
+        error.contains("`49,54` is not a face") && error.contains("help: a face is four points"),
+        "{error}"
+    );
+
+    let mut notebook = Notebook::new();
     notebook.run(&format!("{CELL} --detach")).unwrap();
     assert_eq!(notebook.engine.seen.borrow().len(), 1);
     assert!(notebook.text().contains("job 0f2k is queued"), "{}", notebook.text());

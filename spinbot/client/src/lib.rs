@@ -22,6 +22,7 @@ pub mod draw;
 pub mod drawn;
 pub mod engine;
 pub mod event;
+pub mod face;
 pub mod fault;
 pub mod follow;
 pub mod home;

@@ -1,5 +1,6 @@
 //! `spinbot::render()`: the builder of a talking-portrait plan.
 
+use crate::face::PlacedFace;
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
@@ -101,6 +102,7 @@ pub struct Render {
     preset: Preset,
     still: bool,
     keep_aspect: bool,
+    face: Option<PlacedFace>,
     subtitles: Subtitles,
     music: Option<PathBuf>,
     intro: Option<String>,
@@ -186,6 +188,13 @@ impl Render {
         self
     }
 
+    /// Where the face is, for a picture in which none is found or another is meant.
+    #[must_use]
+    pub fn face(mut self, face: PlacedFace) -> Self {
+        self.face = Some(face);
+        self
+    }
+
     /// Where the words of a text can be read; those of a recording are not known.
     #[must_use]
     pub fn subtitles(mut self, subtitles: Subtitles) -> Self {
@@ -237,7 +246,7 @@ impl Render {
             .ok_or_else(|| missing("a portrait", "--portrait PICTURE").about("portrait"))?;
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (size, quantizer) = self.preset.size_and_quantizer();
-        let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect })
+        let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face })
             .with("portrait", Input::File(portrait.clone()))
             .weighing(2.0);
         let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text, &self.script)

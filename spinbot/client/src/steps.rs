@@ -6,6 +6,7 @@
 mod pictures;
 mod writing;
 
+use crate::face::PlacedFace;
 pub use pictures::{
     AUTO, ArrangePictures, ConvertLora, Draw, LoraTargets, LrSchedule, Precision, ReadPictures,
     ScorePictures, TrainLora,
@@ -27,7 +28,8 @@ pub trait StepParams: Serialize + DeserializeOwned {
     const OUTPUTS: &'static [&'static str];
 }
 
-/// Reads a picture: orients it by EXIF, finds the one face, crops to it, scales, finds its 68 landmarks.
+/// Reads a picture: orients it by EXIF, finds the one face or takes it where it was placed, crops to it, scales, finds its
+/// 68 landmarks.
 ///
 /// Input `portrait`: JPEG, PNG or WebP. Outputs: `picture` (PNG, the frame the video is made of), `landmarks`
 /// (JSON `{width, height, score, points: [[x, y]; 68]}` in pixels of `picture`), `overlay` (JPEG, the landmarks
@@ -38,6 +40,9 @@ pub struct ReadPortrait {
     pub size: u32,
     /// Keep the picture's own shape instead of a square around the face.
     pub keep_aspect: bool,
+    /// Where the face is, in pixels of the picture as it is shown; it is looked for where nothing is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<PlacedFace>,
 }
 
 impl StepParams for ReadPortrait {

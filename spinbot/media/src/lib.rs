@@ -43,6 +43,7 @@ pub mod grid;
 pub mod mp4;
 pub mod picture;
 pub mod plot;
+pub mod ruler;
 mod source;
 pub mod spectrogram;
 pub mod video;

@@ -1,17 +1,20 @@
-//! `read_portrait`: a photo of the user's, cropped to its one face, scaled, with the face's landmarks.
+//! `read_portrait`: a photo of the user's, cropped to its one face, scaled, with the face's landmarks. Where no face is
+//! found, rulers are shown that it can be placed with.
 
-use crate::landmarks::Landmarks;
+use crate::landmarks::{self, Landmarks};
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
-use spinbot::{Fault, steps::ReadPortrait};
+use spinbot::{Fault, face::PlacedFace, steps::ReadPortrait};
 use spinbot_media::picture::{self, Caps};
-use spinbot_media::{MediaError, RgbImage};
+use spinbot_media::{MediaError, RgbImage, ruler};
 use spinbot_models::Device;
 use spinbot_models::faces::{FaceBox, FaceDetector, Landmarker};
 
 /// Score from which a box counts as a face.
 const NEED: f32 = 0.5;
+/// Score from which it does where nothing has more: a drawing's.
+const MAY_BE: f32 = 0.4;
 /// Narrowest face that still has lips to move, in pixels of the photo.
-const MIN_FACE: f32 = 64.0;
+const MIN_FACE: f32 = 40.0;
 /// As [`MIN_FACE`], in pixels of the video.
 const MIN_DRAWN_FACE: f32 = 32.0;
 /// Sides of a video are multiples of this.
@@ -37,14 +40,20 @@ impl Run for ReadPortrait {
         let photo = picture::read(&source.path, &source.label, &Caps::default()).map_err(fault)?;
         report.progress(1.0, 4.0, "parts");
         let device = Device::cpu();
-        let face = the_one_face(&photo, &source.label, &device)?;
-        let landmarker = Landmarker::load(&device).map_err(model_fault)?;
-        let find = |picture: &RgbImage, face: &FaceBox| {
-            landmarker
-                .landmarks_refined(picture.as_raw(), picture.width(), picture.height(), face)
-                .map_err(model_fault)
+        let (points, score, landmarker) = match &self.face {
+            Some(face) => (inside(face, &photo, &source.label)?, 1.0, None),
+            None => {
+                let face = the_one_face(&photo, &source.label, &device, report).inspect_err(|_| {
+                    // From here the user can tell where it is.
+                    if let Ok(rulers) = picture::jpeg_bytes(&ruler::with_rulers(&photo), 88) {
+                        report.preview("rulers", "image/jpeg", &rulers);
+                    }
+                })?;
+                let landmarker = Landmarker::load(&device).map_err(model_fault)?;
+                (find(&landmarker, &photo, &face)?, face.score, Some(landmarker))
+            }
         };
-        let [left, top, right, bottom] = Landmarks::bounds(&find(&photo, &face)?);
+        let [left, top, right, bottom] = Landmarks::bounds(&points);
         if right - left < MIN_FACE {
             let width = (right - left).max(0.0);
             return Err(Fault::new(format!(
@@ -52,7 +61,7 @@ impl Run for ReadPortrait {
                 source.label
             ))
             .help("use a photo with a face at least 128 px wide")
-            .about("portrait")
+            .about(if self.face.is_some() { "face" } else { "portrait" })
             .into());
         }
         report.progress(2.0, 4.0, "parts");
@@ -70,7 +79,7 @@ impl Run for ReadPortrait {
         let (sx, sy) =
             (window.to_width as f32 / window.width as f32, window.to_height as f32 / window.height as f32);
         let moved = FaceBox {
-            score: face.score,
+            score,
             x: (left - window.x as f32) * sx,
             y: (top - window.y as f32) * sy,
             w: (right - left) * sx,
@@ -90,8 +99,14 @@ impl Run for ReadPortrait {
         let landmarks = Landmarks {
             width: window.to_width,
             height: window.to_height,
-            score: face.score,
-            points: find(&picture, &moved)?.to_vec(),
+            score,
+            points: match &landmarker {
+                Some(landmarker) => find(landmarker, &picture, &moved)?.to_vec(),
+                None => points
+                    .iter()
+                    .map(|[x, y]| [(x - window.x as f32) * sx, (y - window.y as f32) * sy])
+                    .collect(),
+            },
         };
         report.progress(3.0, 4.0, "parts");
         let overlay = picture::jpeg_bytes(&landmarks.drawn_on(&picture), 88).map_err(fault)?;
@@ -108,17 +123,51 @@ impl Run for ReadPortrait {
     }
 }
 
-fn the_one_face(photo: &RgbImage, label: &str, device: &Device) -> Result<FaceBox, Fault> {
-    let detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
-    let (faces, best) =
-        detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)?;
+fn find(landmarker: &Landmarker, picture: &RgbImage, face: &FaceBox) -> Result<[[f32; 2]; 68], Fault> {
+    landmarker
+        .landmarks_refined(picture.as_raw(), picture.width(), picture.height(), face)
+        .map_err(model_fault)
+}
+
+/// The landmarks of a face that was placed, all of whose points lie in the picture.
+fn inside(face: &PlacedFace, photo: &RgbImage, label: &str) -> Result<[[f32; 2]; 68], Fault> {
+    let (width, height) = photo.dimensions();
+    let within = |[x, y]: &[f32; 2]| (0.0..=width as f32).contains(x) && (0.0..=height as f32).contains(y);
+    match face.eyes.iter().chain(&face.mouth).find(|point| !within(point)) {
+        None => Ok(landmarks::placed(face, photo)),
+        Some([x, y]) => {
+            Err(Fault::new(format!("{label}: it has {width}x{height} pixels, and {x},{y} is outside"))
+                .help("the points are in pixels from the picture's top left corner")
+                .about("face"))
+        }
+    }
+}
+
+fn the_one_face(
+    photo: &RgbImage,
+    label: &str,
+    device: &Device,
+    report: &mut dyn Report,
+) -> Result<FaceBox, Fault> {
+    const PLACE: &str = "place it by hand by the rulers shown: `--face \"X,Y X,Y X,Y X,Y\"`, left eye, right eye, the \
+                         mouth's left and right corner";
+    let mut detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
+    let look = |detector: &FaceDetector| {
+        detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)
+    };
+    let (mut faces, best) = look(&detector)?;
+    if faces.is_empty() && best >= MAY_BE {
+        detector = detector.with_threshold(MAY_BE);
+        faces = look(&detector)?.0;
+        report.log(&format!("the face is uncertain (score {best:.2}): look at the landmarks"));
+    }
     match faces.as_slice() {
         [face] => Ok(*face),
-        [] => Err(Fault::new(format!("{label}: no face found (best score {best:.2}, need {NEED:.2})"))
-            .help("use a front-facing photo with a face at least 128 px wide")
+        [] => Err(Fault::new(format!("{label}: no face found (best score {best:.2}, need {MAY_BE:.2})"))
+            .help(format!("use a front-facing photo with a face at least 128 px wide, or {PLACE}"))
             .about("portrait")),
         many => Err(Fault::new(format!("{label}: {} faces found, need exactly one", many.len()))
-            .help("crop the photo to one person")
+            .help(format!("crop the photo to one person, or {PLACE}"))
             .about("portrait")),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use spinbot::face::PlacedFace;
 use spinbot::provenance::Provenance;
 use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
@@ -152,6 +153,15 @@ impl Chain {
         self.film(&["picture", "landmarks", "motion"])
     }
 
+    /// Picture with a face placed by hand and speech to video, the head still.
+    pub fn render_placed(&self, portrait: PathBuf, face: PlacedFace, speech: PathBuf, size: u32) {
+        let read = ReadPortrait { size, keep_aspect: false, face: Some(face) };
+        self.step(&read, &[("portrait", portrait)], "");
+        self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
+        self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
+        self.film(&["picture", "landmarks", "motion"]);
+    }
+
     /// Photo, speech and the times of its phonemes to video.
     pub fn render_timed(&self, portrait: PathBuf, speech: PathBuf, timing: PathBuf, size: u32) -> Told {
         self.read(portrait, speech, size, false);
@@ -167,7 +177,7 @@ impl Chain {
     }
 
     fn read(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) {
-        self.step(&ReadPortrait { size, keep_aspect }, &[("portrait", portrait)], "");
+        self.step(&ReadPortrait { size, keep_aspect, face: None }, &[("portrait", portrait)], "");
         self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
     }
 

@@ -23,7 +23,7 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
     let mut two = RgbImage::from_pixel(540, 280, [180, 180, 180].into());
     imageops::replace(&mut two, &face, 5, 10);
     imageops::replace(&mut two, &face, 275, 10);
-    let small = imageops::resize(&face, 110, 110, imageops::FilterType::Triangle);
+    let small = imageops::resize(&face, 96, 96, imageops::FilterType::Triangle);
     let mut far = RgbImage::from_pixel(1600, 400, [180, 180, 180].into());
     imageops::replace(&mut far, &face, 700, 100);
     std::fs::write(chain.path("notes.png"), "a list of things to do").unwrap();
@@ -43,15 +43,28 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
         (chain.path("nowhere.png"), "nowhere.png: there is no such file"),
     ];
     for (path, start) in cases {
-        let refused = chain.attempt(
-            &ReadPortrait { size: 256, keep_aspect: start.starts_with("far") },
-            &[("portrait", path)],
-            &mut Told::default(),
-        );
+        let mut told = Told::default();
+        let read = ReadPortrait { size: 256, keep_aspect: start.starts_with("far"), face: None };
+        let refused = chain.attempt(&read, &[("portrait", path)], &mut told);
+        // What the face can be placed with is shown where it can be.
+        let rulers = start.contains("found");
+        assert_eq!(told.previews.contains(&"rulers".to_owned()), rulers, "{start}: {:?}", told.previews);
         let Err(StepError::Fault(fault)) = refused else { panic!("{start}: was taken") };
         assert!(fault.message.starts_with(start), "{} should start {start}", fault.message);
         assert!(!fault.message.contains('\n') && fault.help.is_some(), "{fault:?}");
         assert_eq!(fault.argument.as_deref(), Some("portrait"), "{fault:?}");
+        assert_eq!(fault.help.is_some_and(|help| help.contains("--face")), rulers);
+    }
+    for (face, start) in [
+        ("51,55 77,55 49,79 179,79", "0.png: it has 128x128 pixels, and 179,79 is outside"),
+        ("51,55 60,55 52,62 59,62", "0.png: the face is 20 px wide, need 40"),
+    ] {
+        let read = ReadPortrait { size: 256, keep_aspect: false, face: Some(face.parse().unwrap()) };
+        let robot = [("portrait", fixture("../../notebooks/media/bots/robot/0.png"))];
+        let refused = chain.attempt(&read, &robot, &mut Told::default());
+        let Err(StepError::Fault(fault)) = refused else { panic!("{start}: was taken") };
+        assert!(fault.message.starts_with(start), "{} should start {start}", fault.message);
+        assert_eq!(fault.argument.as_deref(), Some("face"), "{fault:?}");
     }
 }
 
@@ -88,7 +101,7 @@ fn a_clip_without_speech_to_follow_is_refused_in_a_sentence() {
 #[test]
 fn a_step_is_checked_before_it_runs() {
     let step = |size: u32| {
-        Step::new(&ReadPortrait { size, keep_aspect: false })
+        Step::new(&ReadPortrait { size, keep_aspect: false, face: None })
             .with("portrait", spinbot::Input::File("me.png".into()))
     };
     assert_eq!(check(&step(512)), Ok(()));

@@ -3,13 +3,15 @@
 use super::TrainConfig;
 use crate::diffusion::pipeline::Pipeline;
 use crate::diffusion::unet::UNetConfig;
+use crate::diffusion::{Site, SiteKind};
 use candle_core::DType;
 
 /// Bytes that training takes, by what the UNet's passes keep: without the autoencoder, the driver's own (about half a
 /// gigabyte), convolutions' workspace and previews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// The networks.
+    /// The networks; on a CPU in full precision the UNet's are there for the way forward and the way back, those of 3 by
+    /// 3 transformed ([`crate::ops`]).
     pub weights: u64,
     /// What is trained: f32 weights, gradients, two moments, and means.
     pub trained: u64,
@@ -37,12 +39,13 @@ impl MemoryEstimate {
         latents: (usize, usize),
     ) -> Self {
         let (dtype, unet) = (pipeline.unet().dtype(), pipeline.unet());
-        let layers = |sites: &[crate::diffusion::Site]| -> u64 {
-            sites
-                .iter()
-                .map(|site| (site.down_shape(1).iter().product::<usize>() * site.outputs) as u64)
-                .sum()
+        let values = |site: &Site| (site.down_shape(1).iter().product::<usize>() * site.outputs) as u64;
+        let layers = |sites: &[Site]| -> u64 { sites.iter().map(values).sum() };
+        let packed = |site: &Site| match site.kind {
+            SiteKind::Conv { kernel: 3, stride: 1, .. } => 2 * values(site) * 16 / 9,
+            _ => 2 * values(site),
         };
+        let fused = dtype == DType::F32 && unet.device().is_cpu();
         let text: u64 = (pipeline.encoders().iter())
             .map(|encoder| {
                 let config = encoder.model.config();
@@ -51,7 +54,8 @@ impl MemoryEstimate {
             })
             .sum();
         let bytes = |dtype: DType| dtype.size_in_bytes() as u64;
-        let weights = (layers(unet.sites()) + text) * bytes(dtype);
+        let of_unet = if fused { unet.sites().iter().map(packed).sum() } else { layers(unet.sites()) };
+        let weights = (of_unet + text) * bytes(dtype);
         let copies = if config.ema.is_some() { 5 } else { 4 };
         MemoryEstimate {
             weights,

@@ -74,6 +74,11 @@ impl UNet2DCondition {
         self.weights.0
     }
 
+    /// Where its weights are.
+    pub(in crate::diffusion) fn device(&self) -> &candle_core::Device {
+        &self.weights.1
+    }
+
     /// Its layers that can carry adapters, in the order of loading.
     pub fn sites(&self) -> &[Site] {
         &self.sites
