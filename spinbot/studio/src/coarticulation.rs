@@ -27,7 +27,7 @@ const WITHIN: f32 = 0.010;
 /// Silences up to here, in seconds, are joints between words; from the second on the mouth goes to rest.
 const JOINT: [f32; 2] = [0.10, 0.28];
 /// Shortest segment there can be, in seconds: times that are not of speech must not cost more than speech.
-const SHORTEST: f64 = 0.002;
+pub(crate) const SHORTEST: f64 = 0.002;
 /// What share of the jaw that was heard the softest and the loudest vowels of recorded speech have: what is heard is a mean
 /// over what might have been said, and therefore too tame.
 const HEARD_JAW: [f32; 2] = [0.6, 1.4];
