@@ -248,7 +248,9 @@ impl Sounds {
     }
 }
 
-/// The picture among the previews; the last by name where there are several.
+/// The picture that came last; where what came last is none, the last picture by name.
 fn latest(view: &JobView) -> Option<&ArtifactRef> {
-    view.previews.values().rfind(|preview| preview.media_type.starts_with("image/"))
+    let newest = view.newest.as_ref().and_then(|name| view.previews.get(name));
+    let picture = |preview: &&ArtifactRef| preview.media_type.starts_with("image/");
+    newest.filter(picture).or_else(|| view.previews.values().rfind(picture))
 }

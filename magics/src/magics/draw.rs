@@ -6,7 +6,7 @@ use crate::spec::{Arg, BodyKind, DETACH, DEVICE, DRY_RUN, Example, Kind, PRECISI
 use crate::view::{self, DrawnCard, Source};
 use crate::{Call, Magic, Session, beside, convert, leave};
 use spinbot::draw::{LORA_WEIGHTS, MOST_PICTURES, Sampler};
-use spinbot::{Bundle, Drawn, Fault, JobView};
+use spinbot::{Bundle, Drawn, Fault, JobView, Loras};
 use std::path::Path;
 
 pub(crate) struct Draw;
@@ -157,13 +157,7 @@ fn read(call: &Call, cx: &mut dyn Session) -> Result<(spinbot::Draw, Call), Magi
     for (number, (given, span)) in call.placed_texts("lora").enumerate() {
         places.push((format!("lora{}", number + 1), span));
         let (name, weight) = weighed(given, span)?;
-        // A file is meant from the notebook.
-        let file = convert::resolved(name, cx.cwd());
-        let known = store.path(name).is_some_and(|path| path.is_file());
-        draw = match file.to_str().filter(|_| !known && file.is_file()) {
-            Some(file) => draw.lora(file, weight),
-            None => draw.lora(name, weight),
-        };
+        draw = draw.lora(meant(name, &store, cx.cwd()), weight);
     }
     draw = draw.seed_list(seeds(call)?);
     if let (Some(count), true) = (call.int("seeds"), call.span("seeds").is_some()) {
@@ -210,8 +204,15 @@ fn read(call: &Call, cx: &mut dyn Session) -> Result<(spinbot::Draw, Call), Magi
     Ok((draw.loras(store).models(models), call.pointing(places)))
 }
 
+/// The LoRA that is meant: one of the store, else a file as seen from the notebook.
+pub(super) fn meant(name: &str, store: &Loras, cwd: &Path) -> String {
+    let file = convert::resolved(name, cwd);
+    let known = store.path(name).is_some_and(|path| path.is_file());
+    file.to_str().filter(|_| !known && file.is_file()).unwrap_or(name).to_owned()
+}
+
 /// A LoRA and its weight: `nova`, `nova:0.8`, `styles/ink.safetensors:-0.5`.
-fn weighed(given: &str, span: crate::Span) -> Result<(&str, f64), MagicError> {
+pub(super) fn weighed(given: &str, span: crate::Span) -> Result<(&str, f64), MagicError> {
     let Some((name, weight)) = given.rsplit_once(':') else { return Ok((given, 1.0)) };
     match weight.parse() {
         Ok(weight) if LORA_WEIGHTS.contains(&weight) && !name.is_empty() => Ok((name, weight)),

@@ -1,12 +1,12 @@
 //! `%render`: a photo that talks.
 
+use super::draw;
 use super::script::{self, ALLOW_REMOTE, LLM, OLLAMA, PERSONA, SECONDS, TONE};
 use crate::error::{Failure, MagicError};
 use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, named};
 use crate::view::{self, Player, Source};
 use crate::{Call, Magic, Session, beside, convert, follow, leave};
 use spinbot::render::{Preset, Subtitles};
-use spinbot::voices::Profiles;
 use spinbot::{Bundle, Fault, JobView, Plan, Take};
 use std::path::Path;
 
@@ -20,9 +20,15 @@ const ARGS: &[Arg] = &[
         "portrait",
         "IMAGE",
         Kind::File,
-        "A photo with one face seen from the front: JPEG, PNG or WebP.",
-    )
-    .required(),
+        "A picture with one face seen from the front: JPEG, PNG or WebP.",
+    ),
+    Arg::flag(
+        "bot",
+        "LORA[:WEIGHT]",
+        Kind::Lora,
+        "Draw who talks with this LoRA, counted by its weight, in place of a picture: `nova`, `nova:0.8`.",
+    ),
+    Arg::flag("stage", "PROMPT", Kind::Text, "What the bot is drawn before: `on a stage, red curtain`."),
     Arg::flag("speech", "CLIP", Kind::File, "What it says: WAV, FLAC, MP3, Ogg or M4A."),
     Arg::flag("text", "WORDS", Kind::Text, "What it says, word for word."),
     TONE,
@@ -76,8 +82,9 @@ const ARGS: &[Arg] = &[
 ];
 
 /// What this version makes a video from.
-const FORMS: &str = "this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
-                     `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes";
+const FORMS: &str = "this version renders a picture or a bot with a topic, a text or a recording: \
+                     `%render \"TOPIC\" --portrait IMAGE` or `--bot LORA`, `--text \"WORDS\"` or `--speech CLIP`; put the \
+                     whole topic into quotes";
 
 impl Magic for Render {
     fn name(&self) -> &'static str {
@@ -93,6 +100,9 @@ impl Magic for Render {
          variable of type `spinbot::Take`. The same in Rust: \
          `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`, or `.text(\"Hello\").voice(\"me\")` \
          in place of the recording, or `.script(spinbot::script(\"octopuses\").seconds(10.0))`.\n\n\
+         With `--bot` a character of `%train_lora` is drawn first, from the front; `%draw` tries out what `--stage` shows, \
+         and `--seed` draws another. Where no face is found, as in many a drawing, the cell shows the picture between \
+         rulers, and `--face` tells where it is.\n\n\
          A topic's script is written first, by a language model on this machine (`%script?` tells which); to change it, \
          use `%script --edit`.\n\n\
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
@@ -119,6 +129,10 @@ impl Magic for Render {
             Example {
                 cell: "%render \"why octopuses have three hearts\" --portrait me.jpg --seconds 10 --tone playful",
                 about: "About a topic; the script is written first.",
+            },
+            Example {
+                cell: "%render --bot nova --stage \"on a stage, red curtain\" --text \"Hello, I am Nova.\"",
+                about: "A character of `%train_lora`, drawn first.",
             },
             Example {
                 cell: "%render --portrait me.jpg --speech hello.wav --preset draft --style still --as quick",
@@ -148,17 +162,20 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = ["--topic", "--bot", "--stage", "--variant", "--takes"];
+        let later = ["--topic", "--variant", "--takes"];
         (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
     }
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
         let call = &call.pointing_at_voice();
+        if !["portrait", "bot"].iter().any(|name| call.has(name)) {
+            return Err(nobody(call).into());
+        }
         if !["topic", "speech", "text"].iter().any(|name| call.has(name)) {
             return Err(nothing_to_say(call).into());
         }
         let fault = |fault: Fault| Failure::from(call.fault(fault));
-        let plan = plan(call, cx.profiles()).map_err(fault)?;
+        let plan = plan(call, cx)?;
         let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
         let name = call.text("as").unwrap_or("take").to_owned();
         let take = Take::of(&view).map_err(fault)?;
@@ -167,6 +184,19 @@ impl Magic for Render {
         cx.update(&display_id, &shown(&take, &view, &name, call, cx.cwd())?);
         Ok(())
     }
+}
+
+fn nobody(call: &Call) -> MagicError {
+    let (message, help) = match call.is_cell() {
+        true => (
+            "%render needs someone who talks: `portrait` or `bot`",
+            "add `portrait = \"IMAGE\"` or `bot = \"LORA\"`",
+        ),
+        false => {
+            ("%render needs someone who talks: --portrait or --bot", "add `--portrait IMAGE` or `--bot LORA`")
+        }
+    };
+    MagicError::at(call.head(), message).help(help)
 }
 
 fn nothing_to_say(call: &Call) -> MagicError {
@@ -192,9 +222,18 @@ fn subtitles(call: &Call) -> Subtitles {
     call.text("subtitles").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
-fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
+fn plan(call: &Call, cx: &mut dyn Session) -> Result<Plan, Failure> {
+    let fault = |fault: Fault| Failure::from(call.fault(fault));
+    let (store, profiles) = (cx.loras(), cx.profiles());
     let models = profiles.models().clone();
-    let mut render = spinbot::render().preset(preset(call)).profiles(profiles);
+    let mut render = spinbot::render().preset(preset(call)).profiles(profiles).loras(store.clone());
+    if let Some((given, span)) = call.placed_texts("bot").next() {
+        let (lora, weight) = draw::weighed(given, span)?;
+        render = render.bot(draw::meant(lora, &store, cx.cwd()), weight);
+    }
+    if let Some(stage) = call.text("stage") {
+        render = render.stage(stage);
+    }
     if let Some(portrait) = call.path("portrait") {
         render = render.portrait(convert::as_short_as_possible(portrait));
     }
@@ -217,7 +256,7 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
         render = render.still();
     }
     if let Some(face) = call.text("face") {
-        render = render.face(face.parse()?);
+        render = render.face(face.parse().map_err(fault)?);
     }
     if call.has("keep-aspect") {
         render = render.keep_aspect();
@@ -235,7 +274,7 @@ fn plan(call: &Call, profiles: Profiles) -> Result<Plan, Fault> {
     if let Some(seed) = call.int("seed").and_then(|seed| u64::try_from(seed).ok()) {
         render = render.seed(seed);
     }
-    render.plan()
+    render.plan().map_err(fault)
 }
 
 /// The player of a finished take.

@@ -35,7 +35,7 @@ fn names_flags_choices_and_files_complete() {
     );
     check("?re|", Some("?render / ?re"));
     check("%render --pre|", Some("--preset / --pre"));
-    check("%render --seed 1 --s|", Some("--seconds --speech --speed --style --subtitles / --s"));
+    check("%render --seed 1 --s|", Some("--seconds --speech --speed --stage --style --subtitles / --s"));
     check("%render --preset |", Some("draft fine standard / "));
     check("%speak Hi --voice bm_g|", Some("bm_george / bm_g"));
     check("%speak Hi --voice af_heart:0.6+am_ec|", Some("am_echo / am_ec"));
@@ -50,7 +50,7 @@ fn names_flags_choices_and_files_complete() {
     check(
         "%render --portrait me.jpg |--x",
         Some(
-            "--allow-remote --as --detach --dry-run --face --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --style --subtitles --text --tone --voice / ",
+            "--allow-remote --as --bot --detach --dry-run --face --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --stage --style --subtitles --text --tone --voice / ",
         ),
     );
     check("%%render\npor|", Some("portrait / por"));

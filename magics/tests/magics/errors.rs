@@ -207,11 +207,11 @@ help: add `\"TOPIC\"`, `--text \"WORDS\"` or `--speech CLIP`",
     check(
         "%render --speech hello.wav",
         "
-error: %render needs --portrait
+error: %render needs someone who talks: --portrait or --bot
   |
 1 | %render --speech hello.wav
-  |                           ^
-help: add `--portrait IMAGE`: A photo with one face seen from the front: JPEG, PNG or WebP.",
+  | ^^^^^^^
+help: add `--portrait IMAGE` or `--bot LORA`",
     );
     check(
         "%render the history --portrait me.jpg",
@@ -220,8 +220,8 @@ error: %render does not know what to do with `history`
   |
 1 | %render the history --portrait me.jpg
   |             ^^^^^^^
-help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
-`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
+help: this version renders a picture or a bot with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE` \
+or `--bot LORA`, `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     check(
         "%render --topic \"tea\" --portrait me.jpg",
@@ -230,8 +230,8 @@ error: %render has no flag `--topic`
   |
 1 | %render --topic \"tea\" --portrait me.jpg
   |         ^^^^^^^
-help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
-`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
+help: this version renders a picture or a bot with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE` \
+or `--bot LORA`, `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     check(
         "%cancel",
@@ -365,21 +365,21 @@ help: add `topic = \"TOPIC\"`, `text = \"WORDS\"` or `speech = \"CLIP\"`",
     check(
         "%%render\nspeech = \"hello.wav\"",
         "
-error: %render needs `portrait`
+error: %render needs someone who talks: `portrait` or `bot`
   |
 1 | %%render
-  |         ^
-help: add `portrait = \"IMAGE\"`: A photo with one face seen from the front: JPEG, PNG or WebP.",
+  | ^^^^^^^^
+help: add `portrait = \"IMAGE\"` or `bot = \"LORA\"`",
     );
     check(
-        "%%render\nportrait = \"me.jpg\"\nbot = \"nova\"",
+        "%%render\nportrait = \"me.jpg\"\ntakes = 4",
         "
-error: %%render has no `bot`
+error: %%render has no `takes`
   |
-3 | bot = \"nova\"
-  | ^^^
-help: this version renders a photo with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE`, \
-`--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
+3 | takes = 4
+  | ^^^^^
+help: this version renders a picture or a bot with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE` \
+or `--bot LORA`, `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
     );
     let broken = Notebook::new().error("%%render\nportrait = me.jpg\n");
     assert!(broken.starts_with("error: the lines below %%render are not TOML: "), "{broken}");

@@ -50,7 +50,7 @@ fn every_magic_explains_itself() {
     let mut notebook = notebook();
     assert_eq!(notebook.error("%render --portrait me.jpg --help"), "no error");
     assert!(notebook.text().starts_with(
-        "%render [TOPIC] --portrait IMAGE [--speech CLIP] [--text WORDS] [--tone casual|formal"
+        "%render [TOPIC] [--portrait IMAGE] [--bot LORA[:WEIGHT]] [--stage PROMPT] [--speech CLIP] [--text WORDS] [--tone casual|formal"
     ));
 }
 

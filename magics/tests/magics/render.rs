@@ -162,6 +162,24 @@ fn a_job_that_ends_without_a_result_says_why() {
 }
 
 #[test]
+fn a_failed_job_shows_the_picture_that_came_last_whatever_its_name() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(|engine, _| {
+        let preview = |name: &str, content: &[u8]| {
+            let artifact = engine.artifact(name, "image/jpeg", content);
+            Ok(EventBody::Preview { step: "read_portrait".into(), name: name.into(), artifact })
+        };
+        let fault = Fault::new("no face found").about("portrait");
+        let failed = EventBody::Failed { step: Some("read_portrait".into()), fault };
+        vec![Ok(EventBody::Started), preview("step", b"a drawing"), preview("rulers", b"ruled"), Ok(failed)]
+    });
+    notebook.error(CELL);
+    let last = notebook.shown.iter().rfind(|bundle| bundle.data.contains_key("text/html")).unwrap();
+    let html = last.data["text/html"].to_string();
+    assert!(html.contains("base64,cnVsZWQ="), "{html}");
+}
+
+#[test]
 fn a_dry_run_and_a_detached_one_do_not_wait() {
     let mut notebook = Notebook::new();
     notebook.run(&format!("{CELL} --dry-run --preset fine --style still --keep-aspect")).unwrap();

@@ -181,6 +181,9 @@ pub struct JobView {
     pub metrics: BTreeMap<String, Vec<(f64, f64)>>,
     /// Latest preview by name.
     pub previews: BTreeMap<String, ArtifactRef>,
+    /// Name of the one that came last.
+    #[serde(default)]
+    pub newest: Option<String>,
     /// Texts that are being written, by name.
     #[serde(default)]
     pub texts: BTreeMap<String, String>,
@@ -231,6 +234,7 @@ impl JobView {
             }
             EventBody::Preview { name, artifact, .. } => {
                 self.previews.insert(name.clone(), artifact.clone());
+                self.newest = Some(name.clone());
             }
             EventBody::Text { name, from, text, .. } => {
                 let written = self.texts.entry(name.clone()).or_default();

@@ -404,12 +404,13 @@ pub fn copy_whole(from: &Path, to: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Digest;
     use crate::container::tests::raw;
 
-    fn file(path: &Path, names: [&str; 2], metadata: &str) {
+    /// A LoRA of one layer.
+    pub(crate) fn file(path: &Path, names: [&str; 2], metadata: &str) {
         let [a, b] = names;
         let header = format!(
             "{{\"__metadata__\":{metadata},\"{a}\":{{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[0,4]}},\
@@ -418,7 +419,8 @@ mod tests {
         fs::write(path, raw(&header, &[1; 8])).unwrap();
     }
 
-    const KOHYA: [&str; 2] = ["lora_unet_mid_to_q.lora_down.weight", "lora_unet_mid_to_q.lora_up.weight"];
+    pub(crate) const KOHYA: [&str; 2] =
+        ["lora_unet_mid_to_q.lora_down.weight", "lora_unet_mid_to_q.lora_up.weight"];
 
     #[test]
     fn a_lora_is_kept_found_and_carried_about() {

@@ -1,6 +1,7 @@
 //! `spinbot::render()`: the builder of a talking-portrait plan.
 
 use crate::face::PlacedFace;
+use crate::loras::Loras;
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
@@ -89,10 +90,24 @@ impl std::str::FromStr for Subtitles {
     }
 }
 
+/// Who is drawn in place of a picture that is given.
+#[derive(Debug, Clone)]
+struct Bot {
+    /// Its LoRA, by name or file.
+    lora: String,
+    weight: f64,
+}
+
+/// What a bot is drawn before where no stage is told.
+const STAGE: &str = "plain background";
+
 /// A talking portrait in the making; ends in [`Render::run`].
 #[derive(Debug, Clone, Default)]
 pub struct Render {
     portrait: Option<PathBuf>,
+    bot: Option<Bot>,
+    stage: Option<String>,
+    loras: Loras,
     speech: Option<PathBuf>,
     text: Option<String>,
     script: Option<ScriptWriter>,
@@ -121,6 +136,27 @@ impl Render {
     #[must_use]
     pub fn portrait(mut self, path: impl Into<PathBuf>) -> Self {
         self.portrait = Some(path.into());
+        self
+    }
+
+    /// Draws who talks with a LoRA, by its name or file, counted by a weight: 1 as it was trained. In place of a picture.
+    #[must_use]
+    pub fn bot(mut self, name_or_path: impl Into<String>, weight: f64) -> Self {
+        self.bot = Some(Bot { lora: name_or_path.into(), weight });
+        self
+    }
+
+    /// What a bot is drawn before: `on a stage, red curtain`.
+    #[must_use]
+    pub fn stage(mut self, prompt: impl Into<String>) -> Self {
+        self.stage = Some(prompt.into());
+        self
+    }
+
+    /// Where LoRAs are looked for; the user's own when not given.
+    #[must_use]
+    pub fn loras(mut self, store: Loras) -> Self {
+        self.loras = store;
         self
     }
 
@@ -240,15 +276,34 @@ impl Render {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
         };
-        let portrait = self
-            .portrait
-            .clone()
-            .ok_or_else(|| missing("a portrait", "--portrait PICTURE").about("portrait"))?;
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (size, quantizer) = self.preset.size_and_quantizer();
-        let read_portrait = Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face })
-            .with("portrait", Input::File(portrait.clone()))
-            .weighing(2.0);
+        let read_portrait =
+            Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face }).weighing(2.0);
+        let (shown, drawn, read_portrait) = match (&self.portrait, &self.bot) {
+            (Some(portrait), None) => {
+                (name(portrait), None, read_portrait.with("portrait", Input::File(portrait.clone())))
+            }
+            (None, Some(bot)) => {
+                let drawn = self.drawn(bot)?;
+                (
+                    bot.lora.clone(),
+                    Some(drawn.clone()),
+                    read_portrait.with("portrait", drawn.output("picture")),
+                )
+            }
+            (None, None) => {
+                return Err(missing("a portrait", "--portrait PICTURE or --bot LORA").about("portrait"));
+            }
+            (Some(_), Some(_)) => {
+                let fault = Fault::new("a render shows one face: a picture's or a bot's");
+                return Err(fault.help("leave --portrait or --bot out").about("bot"));
+            }
+        };
+        if let (Some(_), None) = (&self.stage, &self.bot) {
+            let fault = Fault::new("a picture is on the stage that it shows");
+            return Err(fault.help("--stage goes with --bot").about("stage"));
+        }
         let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text, &self.script)
         {
             (Some(speech), None, None) => self.recorded(speech, name(speech))?,
@@ -263,7 +318,7 @@ impl Render {
                 return Err(fault.help("leave the others out").about("text"));
             }
         };
-        let title = format!("render {} saying {said}", name(&portrait));
+        let title = format!("render {shown} saying {said}");
         let title: String = title.chars().take(MAX_TITLE).collect();
         let animate = Step::new(&Animate { quantizer })
             .with("picture", read_portrait.output("picture"))
@@ -299,8 +354,24 @@ impl Render {
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
         end.push(encode);
-        let steps = [vec![read_portrait], steps, end].concat();
+        let steps = [drawn.into_iter().collect(), vec![read_portrait], steps, end].concat();
         Ok(Plan { title, steps, result })
+    }
+
+    /// The step that draws a bot from the front.
+    fn drawn(&self, bot: &Bot) -> Result<Step> {
+        let lora = self.loras.find(&bot.lora).map_err(|fault| fault.about("bot"))?;
+        let who = lora.trigger().map_or(String::new(), |trigger| format!(" of {trigger}"));
+        let stage = self.stage.as_deref().unwrap_or(STAGE);
+        let plan = crate::draw(format!("a portrait{who}, facing the viewer, {stage}"))
+            .lora(bot.lora.clone(), bot.weight)
+            .seed_list([self.seed])
+            .loras(self.loras.clone())
+            .models(self.profiles.models().clone())
+            .plan()
+            .map_err(|fault| fault.about("bot"))?;
+        let step = plan.steps.into_iter().next();
+        step.ok_or_else(|| Fault::new("a drawing without a step").about("bot"))
     }
 
     fn liveliness(&self) -> f64 {
@@ -388,7 +459,41 @@ struct Narrated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loras::tests::{KOHYA, file};
     use crate::models::AddedModels;
+
+    #[test]
+    fn a_bot_is_drawn_before_it_is_read_and_shares_the_seed() {
+        let folder = crate::voices::test_folder();
+        let store = Loras::at(folder.clone());
+        let bot = |name: &str| {
+            render()
+                .bot(name, 0.8)
+                .text("Hello.")
+                .loras(store.clone())
+                .seed(5)
+                .stage("on a stage, red curtain")
+        };
+        assert_eq!(bot("nova").plan().unwrap_err().argument.as_deref(), Some("bot"));
+        let trigger = r#"{"modelspec.trigger_phrase":"nova","ss_sd_model_name":"portraits"}"#;
+        file(&folder.join("nova.safetensors"), KOHYA, trigger);
+        let plan = bot("nova").plan().unwrap();
+        plan.check().unwrap();
+        let kinds: Vec<&str> = plan.steps.iter().map(|step| step.kind.as_str()).collect();
+        assert_eq!(
+            kinds,
+            ["draw", "read_portrait", "read_voice", "speak", "articulate", "animate", "encode"]
+        );
+        assert_eq!((plan.steps[0].seed, plan.steps[0].inputs.contains_key("lora1")), (5, true));
+        let prompt = plan.steps[0].params["prompt"].as_str().unwrap();
+        assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
+        assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
+        assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
+        let both = bot("nova").portrait("me.jpg").plan().unwrap_err();
+        assert!(both.message.contains("one face"), "{both:?}");
+        let stage = render().portrait("me.jpg").text("Hello.").stage("a stage").plan().unwrap_err();
+        assert_eq!(stage.argument.as_deref(), Some("stage"));
+    }
 
     #[test]
     fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
