@@ -1,5 +1,6 @@
 //! The landmarks of one face as steps hand them on, and how they are drawn for a person to check.
 
+use crate::portrait::luma;
 use serde::{Deserialize, Serialize};
 use spinbot::face::PlacedFace;
 use spinbot_media::RgbImage;
@@ -75,7 +76,7 @@ pub(crate) fn placed(face: &PlacedFace, picture: &RgbImage) -> [[f32; 2]; 68] {
     let straight = |[x, y]: [f32; 2]| -> [f32; 2] {
         std::array::from_fn(|k| (start[k] + end[k]) / 2.0 + x * width[k] + y * lower[k])
     };
-    let depth = bow(|point| luma(picture, straight(point)));
+    let depth = bow(|point| brightness(picture, straight(point)));
     let lip = |[x, y]: [f32; 2]| straight([x, y + bent(depth, x)]);
     // The right eye's landmarks begin at its inner corner.
     let right_eye = [3, 2, 1, 0, 5, 4].map(|n| mirrored(EYE[n]));
@@ -132,11 +133,11 @@ fn bow(luma: impl Fn([f32; 2]) -> f32) -> f32 {
     line.iter().sum::<f32>() / line.len() as f32
 }
 
-/// Brightness of a place in a picture, 0..=255 (Rec. 601); that of its edge where it lies outside.
-fn luma(picture: &RgbImage, [x, y]: [f32; 2]) -> f32 {
+/// Brightness of a place in a picture, 0..=255; that of its edge where it lies outside.
+fn brightness(picture: &RgbImage, [x, y]: [f32; 2]) -> f32 {
     let pixel = |at: f32, length: u32| (at.max(0.0) as u32).min(length.saturating_sub(1));
     let [r, g, b] = picture.get_pixel(pixel(x, picture.width()), pixel(y, picture.height())).0.map(f32::from);
-    0.299 * r + 0.587 * g + 0.114 * b
+    luma([r, g, b, 0.0])
 }
 
 impl Landmarks {

@@ -21,6 +21,7 @@ use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
 use mouth::Mouth;
+pub(crate) use raster::luma;
 use raster::{Colour, Raster, mix, scaled, tinted};
 
 /// A photo ready to be moved.

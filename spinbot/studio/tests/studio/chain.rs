@@ -148,23 +148,21 @@ impl Chain {
 
     /// Photo and speech to video, the mouth moved by the sound alone.
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
-        self.read(portrait, speech, size, keep_aspect);
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect, face: None });
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
         self.film(&["picture", "landmarks", "motion"])
     }
 
     /// Picture with a face placed by hand and speech to video, the head still.
     pub fn render_placed(&self, portrait: PathBuf, face: PlacedFace, speech: PathBuf, size: u32) {
-        let read = ReadPortrait { size, keep_aspect: false, face: Some(face) };
-        self.step(&read, &[("portrait", portrait)], "");
-        self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: Some(face) });
         self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
         self.film(&["picture", "landmarks", "motion"]);
     }
 
     /// Photo, speech and the times of its phonemes to video.
     pub fn render_timed(&self, portrait: PathBuf, speech: PathBuf, timing: PathBuf, size: u32) -> Told {
-        self.read(portrait, speech, size, false);
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None });
         let inputs = [("speech", self.path("speech")), ("timing", timing)];
         self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
         self.film(&["picture", "landmarks", "motion"])
@@ -176,8 +174,8 @@ impl Chain {
         self.film(&["picture", "landmarks", "motion", "timing"])
     }
 
-    fn read(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) {
-        self.step(&ReadPortrait { size, keep_aspect, face: None }, &[("portrait", portrait)], "");
+    fn read(&self, portrait: PathBuf, speech: PathBuf, how: ReadPortrait) {
+        self.step(&how, &[("portrait", portrait)], "");
         self.step(&ReadSpeech { max_seconds: 600.0 }, &[("speech", speech)], "");
     }
 
