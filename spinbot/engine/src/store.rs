@@ -45,6 +45,20 @@ pub(crate) struct Manifest {
     pub created: f64,
 }
 
+impl Manifest {
+    /// Of bytes that come in now.
+    fn new(digest: &Digest, size: u64, media_type: &str, label: &str, made_by: Option<MadeBy>) -> Self {
+        Manifest {
+            digest: digest.clone(),
+            media_type: media_type.to_owned(),
+            size,
+            label: label.to_owned(),
+            made_by,
+            created: now(),
+        }
+    }
+}
+
 /// The step that made an artifact, with all that its content key is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MadeBy {
@@ -133,15 +147,7 @@ impl Store {
             let source = io::Error::new(io::ErrorKind::FileTooLarge, "it grew past 2 GiB while it was read");
             return Err(EngineError::Io { doing: "cannot copy", path: label.into(), source });
         }
-        let manifest = Manifest {
-            digest: digest.clone(),
-            media_type: "application/octet-stream".to_owned(),
-            size,
-            label: label.to_owned(),
-            made_by: None,
-            created: now(),
-        };
-        self.keep(temp, &manifest)?;
+        self.keep(temp, &Manifest::new(&digest, size, "application/octet-stream", label, None))?;
         Ok(digest)
     }
 
@@ -152,15 +158,7 @@ impl Store {
             .map_err(io::Error::from)
             .and_then(|bytes| copy_hashed(&mut bytes.as_slice(), Some(&mut temp)));
         let (digest, size) = written.map_err(EngineError::io("cannot write", temp.path()))?;
-        let manifest = Manifest {
-            digest: digest.clone(),
-            media_type: "application/json".to_owned(),
-            size,
-            label: label.to_owned(),
-            made_by: None,
-            created: now(),
-        };
-        self.keep(temp, &manifest)?;
+        self.keep(temp, &Manifest::new(&digest, size, "application/json", label, None))?;
         Ok(digest)
     }
 
@@ -176,15 +174,7 @@ impl Store {
         let mut temp = self.temp()?;
         let (digest, size) =
             copy_hashed(&mut from, Some(&mut temp)).map_err(EngineError::io("cannot copy", scratch_file))?;
-        let manifest = Manifest {
-            digest: digest.clone(),
-            media_type: media_type.to_owned(),
-            size,
-            label: label.to_owned(),
-            made_by: Some(made_by.clone()),
-            created: now(),
-        };
-        self.keep(temp, &manifest)?;
+        self.keep(temp, &Manifest::new(&digest, size, media_type, label, Some(made_by.clone())))?;
         Ok(ArtifactRef { path: self.path(&digest), digest, media_type: media_type.to_owned(), size })
     }
 

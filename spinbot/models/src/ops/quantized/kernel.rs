@@ -66,7 +66,8 @@ pub(super) fn multiply(out: &mut [[f32; ROWS]], group: Group, inputs: Inputs) {
 }
 
 impl<'a> Inputs<'a> {
-    fn after(self, tokens: usize, blocks: usize) -> Inputs<'a> {
+    /// Those behind so many tokens, each of so many blocks.
+    pub(super) fn after(self, tokens: usize, blocks: usize) -> Inputs<'a> {
         let at = tokens * blocks;
         Inputs { numbers: &self.numbers[at * BLOCK..], scales: &self.scales[at..], sums: &self.sums[at..] }
     }

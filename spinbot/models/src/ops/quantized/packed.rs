@@ -51,14 +51,8 @@ impl Inputs {
         inputs
     }
 
-    /// Those from a token on, each of so many blocks.
-    fn from(&self, token: usize, blocks: usize) -> kernel::Inputs<'_> {
-        let at = token * blocks;
-        kernel::Inputs {
-            numbers: &self.numbers[at * BLOCK..],
-            scales: &self.scales[at..],
-            sums: &self.sums[at..],
-        }
+    fn all(&self) -> kernel::Inputs<'_> {
+        kernel::Inputs { numbers: &self.numbers, scales: &self.scales, sums: &self.sums }
     }
 }
 
@@ -190,7 +184,7 @@ impl Packed {
         let (unit, width) = (ROWS * BLOCK * self.bits / 8, self.rows_of(&groups));
         let tokens = out.len() / width;
         for first in (0..tokens).step_by(MOST_TOKENS) {
-            let inputs = inputs.from(first, blocks);
+            let inputs = inputs.all().after(first, blocks);
             let mut sums = [[0.0; ROWS]; MOST_TOKENS];
             let sums = &mut sums[..MOST_TOKENS.min(tokens - first)];
             for (n, group) in groups.clone().enumerate() {
