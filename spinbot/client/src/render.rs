@@ -278,8 +278,9 @@ impl Render {
         };
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (size, quantizer) = self.preset.size_and_quantizer();
-        let read_portrait =
-            Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face }).weighing(2.0);
+        let bot = self.bot.as_ref().map(|bot| bot.lora.clone());
+        let read_portrait = ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face, bot };
+        let read_portrait = Step::new(&read_portrait).weighing(2.0);
         let (shown, drawn, read_portrait) = match (&self.portrait, &self.bot) {
             (Some(portrait), None) => {
                 (name(portrait), None, read_portrait.with("portrait", Input::File(portrait.clone())))
@@ -488,6 +489,7 @@ mod tests {
         let prompt = plan.steps[0].params["prompt"].as_str().unwrap();
         assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
         assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
+        assert_eq!(plan.steps[1].params["bot"], "nova");
         assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
         let both = bot("nova").portrait("me.jpg").plan().unwrap_err();
         assert!(both.message.contains("one face"), "{both:?}");

@@ -28,11 +28,11 @@ pub trait StepParams: Serialize + DeserializeOwned {
     const OUTPUTS: &'static [&'static str];
 }
 
-/// Reads a picture: orients it by EXIF, finds the one face or takes it where it was placed, crops to it, scales, finds its
-/// 68 landmarks.
+/// Reads a picture: orients it by EXIF, finds the one face, photographed or drawn, or takes it where it was placed, crops
+/// to it, scales, finds its 68 landmarks.
 ///
 /// Input `portrait`: JPEG, PNG or WebP. Outputs: `picture` (PNG, the frame the video is made of), `landmarks`
-/// (JSON `{width, height, score, points: [[x, y]; 68]}` in pixels of `picture`), `overlay` (JPEG, the landmarks
+/// (JSON `{width, height, score, drawn, points: [[x, y]; 68]}` in pixels of `picture`), `overlay` (JPEG, the landmarks
 /// drawn on it).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadPortrait {
@@ -43,11 +43,14 @@ pub struct ReadPortrait {
     /// Where the face is, in pixels of the picture as it is shown; it is looked for where nothing is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub face: Option<PlacedFace>,
+    /// Whose drawing it is, where it is no file of the user's: what messages call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot: Option<String>,
 }
 
 impl StepParams for ReadPortrait {
     const KIND: &'static str = "read_portrait";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["portrait"];
     const OUTPUTS: &'static [&'static str] = &["picture", "landmarks", "overlay"];
 }

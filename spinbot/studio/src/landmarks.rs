@@ -16,6 +16,9 @@ pub struct Landmarks {
     pub score: f32,
     /// x and y in pixels from the picture's top left corner; always 68.
     pub points: Vec<[f32; 2]>,
+    /// Whether the face is known to be drawn.
+    #[serde(default)]
+    pub drawn: bool,
 }
 
 /// The left half of a face whose eyes are 1 apart and whose mouth is 1 below them, from between the eyes: the median of

@@ -4,8 +4,10 @@
 //! there once, so nothing is blurred twice. Sound, files and video are not known here.
 
 mod cavity;
+mod drawn;
 mod field;
 mod fill;
+mod flat_eye;
 mod geometry;
 mod head;
 mod lids;
@@ -16,6 +18,7 @@ mod raster;
 use crate::motion::MotionFrame;
 use cavity::Cavity;
 use field::{Backward, Field};
+use flat_eye::FlatEye;
 use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
 use lids::Lid;
@@ -33,6 +36,8 @@ pub(crate) struct Portrait {
     still: Vec<u8>,
     lips: Lips,
     lids: [Lid; 2],
+    /// The eyes of a drawing, in place of lids; nothing of a photo.
+    flat_eyes: Option<Vec<FlatEye>>,
     cavity: Cavity,
     head: Head,
     field: Field,
@@ -68,24 +73,28 @@ pub(crate) struct Scratch {
 }
 
 impl Portrait {
-    /// `rgb` holds `3 * width * height` bytes; `points` are the 68 landmarks in its pixels.
-    pub(crate) fn new(rgb: Vec<u8>, width: usize, height: usize, points: &[Point; 68]) -> Self {
+    /// `rgb` holds `3 * width * height` bytes; `points` are the 68 landmarks in its pixels; `drawn` says that the face is known
+    /// to be drawn, else it is seen whether it looks so.
+    pub(crate) fn new(rgb: Vec<u8>, width: usize, height: usize, points: &[Point; 68], drawn: bool) -> Self {
         let photo = Raster::from_rgb(&rgb, width, height);
         // Landmarks count from the corner of the first pixel, samples from its centre.
         let points = &points.map(|p| p.map(|c| c - 0.5));
-        let lips = Lips::read(&photo, points);
+        let is_drawn = drawn || drawn::is_drawn(&photo, points);
+        let lips = is_drawn.then(|| drawn::lips(&photo, points)).flatten();
+        let lips = lips.unwrap_or_else(|| Lips::read(&photo, points));
         let brow = |range: std::ops::Range<usize>| mean(&points[range]);
         let lids = [
             Lid::read(&photo, &points[36..42], brow(18..21)),
             Lid::read(&photo, &points[42..48], brow(23..26)),
         ];
+        let flat_eyes = is_drawn.then(|| FlatEye::both(&photo, points));
         let cheeks = [[1, 31], [2, 48], [15, 35], [14, 54]].map(|[a, b]| {
             let p = middle(points[a], points[b]);
             photo.linear(p[0], p[1])
         });
         let cheek = std::array::from_fn(|k| cheeks.iter().map(|c| c[k]).sum::<f32>() / 4.0);
         let lip = lips.axes.point(0.0, (lips.lower_inner.at(0.0) + lips.lower_outer.at(0.0)) / 2.0);
-        let cavity = Cavity::new(&lips, cheek, photo.linear(lip[0], lip[1]));
+        let cavity = Cavity::new(&lips, cheek, lips.ink.unwrap_or_else(|| photo.linear(lip[0], lip[1])));
         let skin = fill::without_mouth(&photo, &lips);
         let head = Head::new(points);
         let controls = controls(points, &lips);
@@ -101,7 +110,20 @@ impl Portrait {
             let last = shares[row..].iter().rposition(moves).map_or(first, |x| x + 1);
             moving.push(first..last);
         }
-        Portrait { photo, skin, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
+        Portrait {
+            photo,
+            skin,
+            still: rgb,
+            lips,
+            lids,
+            flat_eyes,
+            cavity,
+            head,
+            field,
+            controls,
+            shares,
+            moving,
+        }
     }
 
     /// Draws one frame into `out`, as many bytes as the photo had.
@@ -136,7 +158,9 @@ impl Portrait {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
             let mut colour = [0.0; 4];
-            if lip.inside < 1.0 {
+            if let Some(ink) = self.lips.ink {
+                colour = mix(self.skin.cubic(skin[0], skin[1]), ink, w);
+            } else if lip.inside < 1.0 {
                 let light = mix([1.0; 4], lip.light, w);
                 colour = tinted(self.skin.cubic(source[0], source[1]), light);
             }
@@ -144,6 +168,12 @@ impl Portrait {
                 colour = mix(colour, self.cavity.colour(&self.photo, &self.lips, mouth, p), lip.inside);
             }
             return colour;
+        }
+        if let Some(eyes) = &self.flat_eyes {
+            let pressed = eyes.iter().filter(|_| shut > 0.0).find_map(|eye| eye.pressed(skin, shut));
+            let [x, y] = pressed.as_ref().map_or(skin, |pixel| pixel.source);
+            let colour = self.skin.cubic(x, y);
+            return pressed.map_or(colour, |pixel| mix(colour, pixel.line, pixel.cover));
         }
         if shut > 0.0 {
             for lid in &self.lids {
@@ -168,6 +198,8 @@ impl Portrait {
         };
         match control.follows {
             Follows::Bone => [0.0; 2],
+            // A drawn mouth is laid over skin without one.
+            Follows::UpperLip(_) | Follows::LowerLip(_) if self.lips.ink.is_some() => [0.0; 2],
             // Along the face's own axis, which a tilted head does not share with the picture.
             Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
             Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
@@ -175,6 +207,11 @@ impl Portrait {
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
         }
     }
+}
+
+/// Whether the face with these landmarks looks drawn, in a picture of `3 * width * height` bytes.
+pub(crate) fn looks_drawn(rgb: &[u8], (width, height): (u32, u32), points: &[Point; 68]) -> bool {
+    drawn::is_drawn(&Raster::from_rgb(rgb, width as usize, height as usize), points)
 }
 
 /// The box of skin that moves, with room around the face.
@@ -258,7 +295,7 @@ mod tests {
     fn the_head_moves_and_the_background_never_does() {
         let (width, height) = (128, 160);
         let rgb = speckled(width, height);
-        let portrait = Portrait::new(rgb.clone(), width, height, &sketch(96.0));
+        let portrait = Portrait::new(rgb.clone(), width, height, &sketch(96.0), false);
         let mut out = vec![0; rgb.len()];
         let lively = MotionFrame {
             jaw: 0.8,
@@ -286,8 +323,8 @@ mod tests {
             std::array::from_fn(|i| [(i * 37 % 96) as f32, (i * 53 % 64) as f32]),
         ];
         let mut out = vec![0; 3 * width * height];
-        for points in cases {
-            let portrait = Portrait::new(speckled(width, height), width, height, &points);
+        for (points, drawn) in cases.into_iter().flat_map(|points| [(points, false), (points, true)]) {
+            let portrait = Portrait::new(speckled(width, height), width, height, &points, drawn);
             for jaw in [0.0, 0.4, 1.0] {
                 let frame =
                     MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };

@@ -142,7 +142,8 @@ fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fau
     let near = |p: &[[f32; 2]; 68]| p.iter().flatten().all(|c| (-0.5 * reach..1.5 * reach).contains(c));
     match points.filter(near) {
         Some(points) if (width, height) == (landmarks.width, landmarks.height) => {
-            Ok(Portrait::new(picture.into_raw(), width as usize, height as usize, &points))
+            let size = (width as usize, height as usize);
+            Ok(Portrait::new(picture.into_raw(), size.0, size.1, &points, landmarks.drawn))
         }
         _ => Err(Fault::new(format!(
             "{count} landmarks of a {}x{} picture do not fit one of {width}x{height}",

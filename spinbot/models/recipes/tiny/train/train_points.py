@@ -248,7 +248,7 @@ def main():
     p.add_argument("faces", type=Path)
     p.add_argument("run", type=Path)
     p.add_argument("out", type=Path)
-    p.add_argument("--steps", type=int, default=8000)
+    p.add_argument("--steps", type=int, default=2200)
     p.add_argument("--threads", type=int, default=1)
     o = p.parse_args()
     torch.set_num_threads(o.threads)
