@@ -1,7 +1,8 @@
 //! `spinbot::render()`: the builder of a talking-portrait plan.
 
+use crate::base_model::base_model_for;
 use crate::face::PlacedFace;
-use crate::loras::Loras;
+use crate::loras::{Lora, Loras};
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
@@ -280,12 +281,13 @@ impl Render {
         let (size, quantizer) = self.preset.size_and_quantizer();
         let read_portrait =
             Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face }).weighing(2.0);
+        let write = self.script.as_ref().map(|script| self.written(script)).transpose()?;
         let (shown, drawn, read_portrait) = match (&self.portrait, &self.bot) {
             (Some(portrait), None) => {
                 (name(portrait), None, read_portrait.with("portrait", Input::File(portrait.clone())))
             }
             (None, Some(bot)) => {
-                let drawn = self.drawn(bot)?;
+                let drawn = self.drawn(bot, write.as_ref())?;
                 (
                     bot.lora.clone(),
                     Some(drawn.clone()),
@@ -308,7 +310,7 @@ impl Render {
         {
             (Some(speech), None, None) => self.recorded(speech, name(speech))?,
             (None, Some(text), None) => self.spoken(Narration::new(text.clone()), None)?,
-            (None, None, Some(script)) => self.scripted(script.clone())?,
+            (None, None, Some(script)) => self.scripted(script, write)?,
             (None, None, None) => {
                 let fault = missing("something to say", "a topic, --text \"WORDS\" or --speech CLIP");
                 return Err(fault.about("speech"));
@@ -323,6 +325,7 @@ impl Render {
         let animate = Step::new(&Animate { quantizer })
             .with("picture", read_portrait.output("picture"))
             .with("landmarks", read_portrait.output("landmarks"))
+            .with("matte", read_portrait.output("matte"))
             .with("motion", motion)
             .weighing(20.0);
         let burned = timing.clone().filter(|_| self.subtitles == Subtitles::Burned);
@@ -358,12 +361,23 @@ impl Render {
         Ok(Plan { title, steps, result })
     }
 
-    /// The step that draws a bot from the front.
-    fn drawn(&self, bot: &Bot) -> Result<Step> {
-        let lora = self.loras.find(&bot.lora).map_err(|fault| fault.about("bot"))?;
+    /// The LoRA of a bot.
+    fn lora(&self, bot: &Bot) -> Result<Lora> {
+        self.loras.find(&bot.lora).map_err(|fault| fault.about("bot"))
+    }
+
+    /// The step that draws a bot from the front: before the stage that is told, or that which the script names, where a step
+    /// writes one.
+    fn drawn(&self, bot: &Bot, script: Option<&Step>) -> Result<Step> {
+        let lora = self.lora(bot)?;
         let who = lora.trigger().map_or(String::new(), |trigger| format!(" of {trigger}"));
-        let stage = self.stage.as_deref().unwrap_or(STAGE);
-        let plan = crate::draw(format!("a portrait{who}, facing the viewer, {stage}"))
+        let written = script.filter(|_| self.stage.is_none());
+        let stage = match (&self.stage, written) {
+            (Some(stage), _) => format!(", {stage}"),
+            (None, None) => format!(", {STAGE}"),
+            (None, Some(_)) => String::new(),
+        };
+        let plan = crate::draw(format!("a portrait{who}, facing the viewer{stage}"))
             .lora(bot.lora.clone(), bot.weight)
             .seed_list([self.seed])
             .loras(self.loras.clone())
@@ -371,7 +385,8 @@ impl Render {
             .plan()
             .map_err(|fault| fault.about("bot"))?;
         let step = plan.steps.into_iter().next();
-        step.ok_or_else(|| Fault::new("a drawing without a step").about("bot"))
+        let step = step.ok_or_else(|| Fault::new("a drawing without a step").about("bot"))?;
+        Ok(written.into_iter().fold(step, |step, script| step.with("stage", script.output("stage"))))
     }
 
     fn liveliness(&self) -> f64 {
@@ -424,14 +439,24 @@ impl Render {
         Ok(Narrated { said: narration.quoted(), steps, speech, motion, timing })
     }
 
-    /// A script that is written first.
-    fn scripted(&self, script: ScriptWriter) -> Result<Narrated> {
-        let script = script.speed(self.speed.unwrap_or(1.0)).seed(self.seed);
-        let (write, about) = (script.step()?, script.quoted());
+    /// The step that writes a script, with a stage that the bot's model can draw.
+    fn written(&self, script: &ScriptWriter) -> Result<Step> {
+        let script = script.clone().speed(self.speed.unwrap_or(1.0)).seed(self.seed);
+        match &self.bot {
+            Some(bot) => {
+                let models = self.profiles.models();
+                script.base(base_model_for(None, &[self.lora(bot)?], models)?.id).step()
+            }
+            None => script.step(),
+        }
+    }
+
+    /// A script that is written first, by `write`.
+    fn scripted(&self, script: &ScriptWriter, write: Option<Step>) -> Result<Narrated> {
         let mut narration = Narration::new(String::new());
-        narration.written = Some(write.output("narration"));
-        let narrated = self.spoken(narration, Some(write))?;
-        Ok(Narrated { said: format!("a script about {about}"), ..narrated })
+        narration.written = write.as_ref().map(|write| write.output("narration"));
+        let narrated = self.spoken(narration, write)?;
+        Ok(Narrated { said: format!("a script about {}", script.quoted()), ..narrated })
     }
 
     /// Runs it on the engine, showing first frame and progress, and returns the take.
@@ -489,6 +514,20 @@ mod tests {
         assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
         assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
         assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
+        // A topic's script names the stage, one of those the model can draw; a stage that is told goes before it.
+        let topic = |stage: Option<&str>| {
+            let script = crate::script("tea").models(AddedModels::at("nowhere"));
+            let topic = render().bot("nova", 0.8).loras(store.clone()).script(script);
+            stage.into_iter().fold(topic, Render::stage).plan().unwrap()
+        };
+        let staged = topic(None);
+        staged.check().unwrap();
+        let step =
+            |plan: &Plan, kind: &str| plan.steps.iter().find(|step| step.kind == kind).unwrap().clone();
+        assert_eq!(step(&staged, "draw").inputs["stage"], step(&staged, "write_script").output("stage"));
+        let stages = step(&staged, "write_script").params["stages"].as_array().unwrap().len();
+        assert_eq!(stages, crate::script::STAGES.len());
+        assert!(!step(&topic(Some("in space")), "draw").inputs.contains_key("stage"));
         let both = bot("nova").portrait("me.jpg").plan().unwrap_err();
         assert!(both.message.contains("one face"), "{both:?}");
         let stage = render().portrait("me.jpg").text("Hello.").stage("a stage").plan().unwrap_err();

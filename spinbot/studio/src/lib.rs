@@ -37,6 +37,7 @@ mod gesture;
 mod hearing;
 mod landmarks;
 mod loaded;
+mod matte;
 mod motion;
 mod perform;
 mod pictures;

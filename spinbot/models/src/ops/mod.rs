@@ -6,7 +6,7 @@
 //! and gradients up to rounding.
 //!
 //! Channels run fastest everywhere: sound is `[time, channels]` ([`Conv`]), pictures and tokens are
-//! `[batch, .., channels]` ([`Frozen`], [`Heads`]).
+//! `[batch, .., channels]` ([`Frozen`], [`Heads`]); only [`depthwise`] has them before the picture's sides.
 //!
 //! Which networks exist is not known here.
 
@@ -19,6 +19,7 @@ mod block;
 mod conv;
 mod curve;
 mod custom;
+mod depthwise;
 mod frozen;
 mod fused;
 pub(crate) mod gemm;
@@ -36,6 +37,7 @@ mod winograd;
 pub(crate) use attention::Heads;
 pub(crate) use before::{First, Norm};
 pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
+pub(crate) use depthwise::{depthwise, pad_same};
 pub(crate) use frozen::{Adapter, Frozen};
 pub(crate) use product::Geometry;
 pub(crate) use quantized::Quantized;

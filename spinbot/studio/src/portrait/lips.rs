@@ -4,9 +4,11 @@
 //! The landmark network is a few pixels off where a smile bares the teeth; lips cut along its points would carry
 //! a pale rim of tooth with them. So each inner edge is looked for between lip colour and mouth colour.
 
-use super::geometry::{Axes, Curve, Point, SAMPLES};
+use super::Shape;
+use super::geometry::{Axes, Curve, SAMPLES};
 use super::raster::{Colour, Raster, luma, mix};
 use crate::ease::smoothstep;
+use spinbot_models::faces::MeshPart;
 
 /// The lips as the photo shows them.
 pub(crate) struct Lips {
@@ -28,17 +30,19 @@ pub(crate) struct Lips {
 }
 
 impl Lips {
-    /// Reads them; `points` are the 68 landmarks.
-    pub(crate) fn read(photo: &Raster, points: &[Point; 68]) -> Self {
-        let axes = Axes::between(points[48], points[54]);
-        let through = |indices: &[usize]| {
+    /// Reads them along the lines of the mesh, or through the landmarks where there is none.
+    pub(crate) fn read(photo: &Raster, shape: &Shape) -> Self {
+        let axes = Axes::between(shape.points[48], shape.points[54]);
+        let through = |line: MeshPart, indices: &[usize]| {
             let mut knots = vec![(-1.0, 0.0), (1.0, 0.0)];
-            knots.extend(indices.iter().map(|&i| axes.local(points[i])).filter(|k| k.0.abs() < 0.97));
+            let points = shape.line(line, indices);
+            knots.extend(points.iter().map(|&p| axes.local(p)).filter(|k| k.0.abs() < 0.97));
             Curve::through(&knots)
         };
-        let upper_outer = through(&[49, 50, 51, 52, 53]);
-        let lower_outer = through(&[59, 58, 57, 56, 55]);
-        let (upper, lower) = (through(&[61, 62, 63]), through(&[67, 66, 65]));
+        let upper_outer = through(MeshPart::UpperLipOuter, &[49, 50, 51, 52, 53]);
+        let lower_outer = through(MeshPart::LowerLipOuter, &[59, 58, 57, 56, 55]);
+        let upper = through(MeshPart::UpperLipInner, &[61, 62, 63]);
+        let lower = through(MeshPart::LowerLipInner, &[67, 66, 65]);
         let lower = Curve::of(|i, _| lower.0[i].max(upper.0[i]));
         let mut lips = Lips {
             axes,

@@ -6,7 +6,9 @@
 use crate::landmarks::Landmarks;
 use crate::motion::Motion;
 use crate::portrait::{Portrait, Scratch};
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, json_input, media_fault};
+use crate::step::{
+    Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, json_input, media_fault,
+};
 use crate::subtitles::Subtitles;
 use rayon::prelude::*;
 use spinbot::timing::SpeechTiming;
@@ -14,6 +16,7 @@ use spinbot::{Fault, steps::Animate};
 use spinbot_media::picture::{self, Caps};
 use spinbot_media::video::{self, Encoder, VideoSettings};
 use spinbot_media::{MediaError, RgbImage, mp4};
+use spinbot_models::faces::{MESH_POINTS, Mesh};
 
 /// Frames drawn between two looks at [`Report::cancelled`].
 const BATCH: usize = 16;
@@ -41,11 +44,12 @@ impl Run for Animate {
         let caps = Caps { min_side: 16, max_side: MAX_SIDE, ..Caps::default() };
         let picture = picture::read(&source.path, &source.label, &caps).map_err(fault)?;
         let landmarks: Landmarks = json_input(inputs, "landmarks")?;
+        let matte = matte(input(inputs, "matte")?, &landmarks)?;
         let motion: Motion = json_input(inputs, "motion")?;
         let timing: Option<SpeechTiming> =
             inputs.contains_key("timing").then(|| json_input(inputs, "timing")).transpose()?;
         let subtitles = timing.map(|timing| Subtitles::new(&timing, &landmarks)).transpose()?;
-        let portrait = portrait_of(picture, &landmarks)?;
+        let portrait = portrait_of(picture, &matte, &landmarks)?;
         let (width, height) = (landmarks.width, landmarks.height);
         let total = motion.frames.len();
         if total == 0 || total > MAX_FRAMES || !(1..=60).contains(&motion.fps) {
@@ -133,7 +137,23 @@ impl Sheet {
     }
 }
 
-fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fault> {
+/// The figure's share of each pixel.
+fn matte(source: &StepInput, landmarks: &Landmarks) -> Result<Vec<u8>, Fault> {
+    let caps = Caps { min_side: 16, max_side: MAX_SIDE, ..Caps::default() };
+    let matte = picture::read(&source.path, &source.label, &caps).map_err(|e| media_fault(e, "portrait"))?;
+    match matte.dimensions() == (landmarks.width, landmarks.height) {
+        true => Ok(matte.pixels().map(|pixel| pixel.0[0]).collect()),
+        false => {
+            let (width, height) = matte.dimensions();
+            Err(Fault::new(format!(
+                "a matte of {width}x{height} does not fit a picture of {}x{}",
+                landmarks.width, landmarks.height
+            )))
+        }
+    }
+}
+
+fn portrait_of(picture: RgbImage, matte: &[u8], landmarks: &Landmarks) -> Result<Portrait, Fault> {
     let (width, height) = picture.dimensions();
     let count = landmarks.points.len();
     let points: Option<[[f32; 2]; 68]> = landmarks.points.clone().try_into().ok();
@@ -142,7 +162,10 @@ fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fau
     let near = |p: &[[f32; 2]; 68]| p.iter().flatten().all(|c| (-0.5 * reach..1.5 * reach).contains(c));
     match points.filter(near) {
         Some(points) if (width, height) == (landmarks.width, landmarks.height) => {
-            Ok(Portrait::new(picture.into_raw(), width as usize, height as usize, &points))
+            let mesh = (landmarks.mesh.len() == MESH_POINTS)
+                .then(|| Mesh { points: landmarks.mesh.clone(), presence: 1.0 });
+            let size = (width as usize, height as usize);
+            Ok(Portrait::new(picture.into_raw(), matte, size, &points, mesh))
         }
         _ => Err(Fault::new(format!(
             "{count} landmarks of a {}x{} picture do not fit one of {width}x{height}",

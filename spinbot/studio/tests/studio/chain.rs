@@ -150,14 +150,14 @@ impl Chain {
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect, face: None });
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
-        self.film(&["picture", "landmarks", "motion"])
+        self.film(&["picture", "landmarks", "matte", "motion"])
     }
 
     /// Picture with a face placed by hand and speech to video, the head still.
     pub fn render_placed(&self, portrait: PathBuf, face: PlacedFace, speech: PathBuf, size: u32) {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: Some(face) });
         self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
-        self.film(&["picture", "landmarks", "motion"]);
+        self.film(&["picture", "landmarks", "matte", "motion"]);
     }
 
     /// Photo, speech and the times of its phonemes to video.
@@ -165,13 +165,13 @@ impl Chain {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None });
         let inputs = [("speech", self.path("speech")), ("timing", timing)];
         self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
-        self.film(&["picture", "landmarks", "motion"])
+        self.film(&["picture", "landmarks", "matte", "motion"])
     }
 
     /// The same again with its words in the picture.
     pub fn subtitle(&self, timing: PathBuf) -> Told {
         std::fs::copy(timing, self.path("timing")).unwrap();
-        self.film(&["picture", "landmarks", "motion", "timing"])
+        self.film(&["picture", "landmarks", "matte", "motion", "timing"])
     }
 
     fn read(&self, portrait: PathBuf, speech: PathBuf, how: ReadPortrait) {

@@ -100,7 +100,7 @@ fn a_photo_says_a_sentence_and_its_lips_follow() {
     let chain = check_lips("square", "portraits/astronaut.png", "voices/1688-142285-0002.flac");
 
     // The same seed gives the same file; a cancelled run leaves nothing.
-    let inputs = ["picture", "landmarks", "motion"].map(|name| (name, chain.path(name)));
+    let inputs = ["picture", "landmarks", "matte", "motion"].map(|name| (name, chain.path(name)));
     let again = chain.attempt(&Animate { quantizer: 24 }, &inputs, &mut Told::default()).unwrap();
     assert!(again[0].bytes == chain.bytes("silent_video"), "another run drew another video");
     let mut told = Told { cancel_after: Some(1), ..Told::default() };
