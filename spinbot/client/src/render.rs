@@ -309,8 +309,8 @@ impl Render {
         let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text, &self.script)
         {
             (Some(speech), None, None) => self.recorded(speech, name(speech))?,
-            (None, Some(text), None) => self.spoken(Narration::new(text.clone()), None)?,
-            (None, None, Some(script)) => self.scripted(script, write)?,
+            (None, Some(text), None) => self.spoken(Narration::new(text.clone()))?,
+            (None, None, Some(script)) => self.scripted(script, write.as_ref())?,
             (None, None, None) => {
                 let fault = missing("something to say", "a topic, --text \"WORDS\" or --speech CLIP");
                 return Err(fault.about("speech"));
@@ -357,7 +357,12 @@ impl Render {
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
         end.push(encode);
-        let steps = [drawn.into_iter().collect(), vec![read_portrait], steps, end].concat();
+        // A bot stands on the script's stage; a picture can be looked at before anything is written.
+        let start: Vec<Step> = match drawn {
+            Some(drawn) => write.into_iter().chain([drawn, read_portrait]).collect(),
+            None => std::iter::once(read_portrait).chain(write).collect(),
+        };
+        let steps = [start, steps, end].concat();
         Ok(Plan { title, steps, result })
     }
 
@@ -419,8 +424,7 @@ impl Render {
     }
 
     /// A text said, and the motion of its phonemes; of its sound where the voice's synthesiser does not tell their times.
-    /// `written` is the step that writes it, where one does.
-    fn spoken(&self, mut narration: Narration, written: Option<Step>) -> Result<Narrated> {
+    fn spoken(&self, mut narration: Narration) -> Result<Narrated> {
         if let Some(voice) = &self.voice {
             narration.voice.clone_from(voice);
         }
@@ -435,7 +439,7 @@ impl Render {
         let moving = moving.with("speech", speak.output("speech")).seeded(self.seed).weighing(1.0);
         let (speech, motion) = (speak.output("speech"), moving.output("motion"));
         let timing = Some(speak.output("timing"));
-        let steps = written.into_iter().chain([read_voice, speak, moving]).collect();
+        let steps = vec![read_voice, speak, moving];
         Ok(Narrated { said: narration.quoted(), steps, speech, motion, timing })
     }
 
@@ -451,11 +455,11 @@ impl Render {
         }
     }
 
-    /// A script that is written first, by `write`.
-    fn scripted(&self, script: &ScriptWriter, write: Option<Step>) -> Result<Narrated> {
+    /// A script that is written before, by `write`.
+    fn scripted(&self, script: &ScriptWriter, write: Option<&Step>) -> Result<Narrated> {
         let mut narration = Narration::new(String::new());
-        narration.written = write.as_ref().map(|write| write.output("narration"));
-        let narrated = self.spoken(narration, write)?;
+        narration.written = write.map(|write| write.output("narration"));
+        let narrated = self.spoken(narration)?;
         Ok(Narrated { said: format!("a script about {}", script.quoted()), ..narrated })
     }
 

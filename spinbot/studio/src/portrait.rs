@@ -118,7 +118,9 @@ impl Portrait {
             Some(mesh) => Lid::along(&mesh.line(top), &mesh.line(bottom), brow),
             None => Lid::read(&photo, &points[eye], brow),
         });
-        let irises = lids.iter().filter_map(|lid| Iris::find(&photo, lid)).collect();
+        // Without a mesh the lids' edges are not known well enough to tell white from skin.
+        let irises =
+            lids.iter().filter(|_| mesh.is_some()).filter_map(|lid| Iris::find(&photo, lid)).collect();
         let backdrop = Backdrop::new(&photo, matte);
         let cheeks = [[1, 31], [2, 48], [15, 35], [14, 54]].map(|[a, b]| {
             let p = middle(points[a], points[b]);
