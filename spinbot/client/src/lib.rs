@@ -43,6 +43,7 @@ pub mod take;
 pub mod timing;
 pub mod train_lora;
 pub mod training;
+pub mod variants;
 pub mod voices;
 
 mod container;
@@ -73,6 +74,7 @@ pub use take::Take;
 pub use timing::SpeechTiming;
 pub use train_lora::{TrainLora, train_lora};
 pub use training::{TrainReport, TrainedLora};
+pub use variants::Variant;
 pub use voices::{Accent, VoiceProfile, voices};
 
 /// What a Rust cell has in scope before its first line.
@@ -100,6 +102,7 @@ pub mod prelude {
     pub use crate::timing::{SpeechTiming, TimedWord};
     pub use crate::train_lora::TrainLora;
     pub use crate::training::{TrainReport, TrainedLora};
+    pub use crate::variants::Variant;
     pub use crate::voices::{
         Accent, EncoderScale, Pitch, PitchScores, Stage, StageScore, Verdict, VoiceProfile, VoiceScores,
         Voices,

@@ -10,6 +10,7 @@ mod geometry;
 mod head;
 mod lids;
 mod lips;
+mod lower_face;
 mod mouth;
 mod raster;
 
@@ -20,6 +21,7 @@ use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
+pub(crate) use lower_face::{FaceBox, LowerFace};
 use mouth::Mouth;
 pub(crate) use raster::luma;
 use raster::{Colour, Raster, mix, scaled, tinted};
@@ -58,6 +60,14 @@ enum Follows {
     /// The outer edge of a lip, at this `u`.
     UpperLip(f32),
     LowerLip(f32),
+}
+
+/// What talks in one frame.
+enum Talking<'a> {
+    /// The photo's own lips, posed.
+    Lips(Mouth),
+    /// A lower face over a photo that keeps its mouth.
+    LowerFace(&'a LowerFace),
 }
 
 /// What a thread keeps between frames.
@@ -104,11 +114,26 @@ impl Portrait {
         Portrait { photo, skin, still: rgb, lips, lids, cavity, head, field, controls, shares, moving }
     }
 
-    /// Draws one frame into `out`, as many bytes as the photo had.
-    pub(crate) fn draw(&self, frame: &MotionFrame, scratch: &mut Scratch, out: &mut [u8]) {
-        let mouth = Mouth::pose(&self.lips, frame);
+    /// The photo's bytes.
+    pub(crate) fn photo(&self) -> &[u8] {
+        &self.still
+    }
+
+    /// Draws one frame into `out`, as many bytes as the photo had. With a lower face that one talks, whatever the motion
+    /// says of the mouth.
+    pub(crate) fn draw(
+        &self,
+        frame: &MotionFrame,
+        lower_face: Option<&LowerFace>,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) {
+        let talking = match lower_face {
+            None => Talking::Lips(Mouth::pose(&self.lips, frame)),
+            Some(lower_face) => Talking::LowerFace(lower_face),
+        };
         scratch.displacements.clear();
-        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &mouth, frame)));
+        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &talking, frame)));
         self.field.solve(&scratch.displacements, &mut scratch.solved);
         let sway = self.head.sway(frame);
         let shut = frame.blink.clamp(0.0, 1.0);
@@ -119,7 +144,7 @@ impl Portrait {
                 let at = y * width + x;
                 let here = [x as f32, y as f32];
                 let on_head = self.head.back(here, self.shares[at], &sway);
-                let colour = self.trace(on_head, &mouth, &scratch.solved, shut);
+                let colour = self.trace(on_head, &talking, &scratch.solved, shut);
                 for (o, c) in out[3 * at..3 * at + 3].iter_mut().zip(colour) {
                     *o = (c + 0.5).clamp(0.0, 255.0) as u8;
                 }
@@ -129,10 +154,12 @@ impl Portrait {
 
     /// The colour of a point of the posed, unswayed head.
     #[inline]
-    fn trace(&self, p: Point, mouth: &Mouth, solved: &Backward, shut: f32) -> Colour {
+    fn trace(&self, p: Point, talking: &Talking, solved: &Backward, shut: f32) -> Colour {
         let back = self.field.back(solved, p);
         let skin = [p[0] + back[0], p[1] + back[1]];
-        if let Some(lip) = mouth.pixel(&self.lips, p) {
+        if let Talking::Lips(mouth) = talking
+            && let Some(lip) = mouth.pixel(&self.lips, p)
+        {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
             let mut colour = [0.0; 4];
@@ -158,10 +185,19 @@ impl Portrait {
                 }
             }
         }
-        self.skin.cubic(skin[0], skin[1])
+        match talking {
+            Talking::Lips(_) => self.skin.cubic(skin[0], skin[1]),
+            Talking::LowerFace(face) => face.over(skin, self.photo.cubic(skin[0], skin[1])),
+        }
     }
 
-    fn displacement(&self, control: &Control, mouth: &Mouth, frame: &MotionFrame) -> Point {
+    fn displacement(&self, control: &Control, talking: &Talking, frame: &MotionFrame) -> Point {
+        let brow = |share: f32| [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()];
+        let mouth = match (talking, &control.follows) {
+            (Talking::Lips(mouth), _) => mouth,
+            (Talking::LowerFace(_), Follows::Brow(share)) => return brow(*share),
+            (Talking::LowerFace(_), _) => return [0.0; 2],
+        };
         let lip = |u: f32, v: f32| {
             let p = mouth.axes.point(u, v);
             [p[0] - control.rest[0], p[1] - control.rest[1]]
@@ -170,7 +206,7 @@ impl Portrait {
             Follows::Bone => [0.0; 2],
             // Along the face's own axis, which a tilted head does not share with the picture.
             Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
-            Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
+            Follows::Brow(share) => brow(share),
             Follows::UpperLip(u) => lip(u, mouth.upper_outer.at(u)),
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
         }
@@ -268,7 +304,7 @@ mod tests {
             shift: [0.2, 0.1],
             ..Default::default()
         };
-        portrait.draw(&lively, &mut Scratch::default(), &mut out);
+        portrait.draw(&lively, None, &mut Scratch::default(), &mut out);
         assert!(out != rgb, "nothing moved");
         let last_rows = 3 * width * (height - 12);
         assert!(out[last_rows..] == rgb[last_rows..], "the shoulders moved");
@@ -291,7 +327,7 @@ mod tests {
             for jaw in [0.0, 0.4, 1.0] {
                 let frame =
                     MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };
-                portrait.draw(&frame, &mut Scratch::default(), &mut out);
+                portrait.draw(&frame, None, &mut Scratch::default(), &mut out);
             }
         }
     }
