@@ -15,6 +15,7 @@
 
 pub mod base_model;
 pub mod bundle;
+pub mod capabilities;
 pub mod cell;
 pub mod clone_voice;
 pub mod display;
@@ -38,6 +39,7 @@ pub mod scores;
 pub mod script;
 pub mod speak;
 pub mod steps;
+pub mod style;
 pub mod suggest;
 pub mod take;
 pub mod timing;
@@ -55,6 +57,7 @@ pub use base_model::{base_model, base_model_for};
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
+pub use capabilities::{Capabilities, capabilities};
 pub use clone_voice::{CloneVoice, clone_voice};
 pub use display::{DisplayHandle, clear_output, display, progress};
 pub use draw::{Draw, Sampler, draw};
@@ -82,6 +85,7 @@ pub mod prelude {
     pub use crate::bundle::{
         Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
     };
+    pub use crate::capabilities::{Capabilities, Choice, Group, Need};
     pub use crate::display::DisplayHandle;
     pub use crate::draw::Sampler;
     pub use crate::drawn::{Drawn, DrawnPicture};

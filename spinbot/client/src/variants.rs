@@ -201,13 +201,12 @@ pub(crate) mod tests {
         std::fs::create_dir_all(folder.join("painter")).unwrap();
         std::fs::write(folder.join("notes.gguf"), "GGUF").unwrap();
         let fault = Variant::Wav2lip.model(&models).unwrap_err();
-        assert_eq!(
-            fault.message,
-            "the variant `wav2lip` needs weights of Wav2Lip, which only you can bring"
-        );
+        assert_eq!(fault.message, "the variant `wav2lip` needs weights of Wav2Lip, which only you can bring");
         assert_eq!(fault.argument.as_deref(), Some("variant"));
         let help = fault.help.unwrap();
-        for wanted in ["non-commercial", "python3 -c", "['state_dict']", "spinbot models add wav2lip.safetensors"] {
+        for wanted in
+            ["non-commercial", "python3 -c", "['state_dict']", "spinbot models add wav2lip.safetensors"]
+        {
             assert!(help.contains(wanted), "`{wanted}` is missing in {help}");
         }
         add(&folder, "one", WAV2LIP.model.unwrap().tensor);

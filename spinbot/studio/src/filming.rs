@@ -88,8 +88,7 @@ impl Scene {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let (width, height, fps) = (self.landmarks.width, self.landmarks.height, self.motion.fps);
         let total = self.motion.frames.len();
-        let mut encoder =
-            Encoder::new(VideoSettings { width, height, fps, quantizer }).map_err(fault)?;
+        let mut encoder = Encoder::new(VideoSettings { width, height, fps, quantizer }).map_err(fault)?;
         let first_frame = {
             let mut frame = RgbImage::new(width, height);
             self.draw(0, lower_faces(0..1)?.first(), &mut Scratch::default(), &mut frame);

@@ -97,7 +97,7 @@ pub(crate) fn wav2lip(weights: &StepInput) -> Result<Arc<Wav2Lip>, Fault> {
         return Ok(Arc::clone(loaded));
     }
     *slot = None;
-    let loaded = Wav2Lip::load(&weights.path).map_err(|error| model_fault(error).about("weights"))?;
+    let loaded = Wav2Lip::load(&weights.path).map_err(|error| model_fault(error).about("variant"))?;
     let loaded = Arc::new(loaded);
     *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
     Ok(loaded)

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use spinbot::steps::Precision;
 use spinbot::steps::{
-    AddCards, Animate, AnimateWav2lip, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive,
-    Encode, EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice,
-    ScorePictures, Speak, StepParams, TrainLora, WriteScript,
+    AddCards, Animate, AnimateWav2lip, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora,
+    Draw, Drive, Encode, EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech,
+    ReadVoice, ScorePictures, Speak, StepParams, TrainLora, WriteScript,
 };
 use spinbot::{Fault, plan::Step};
 use spinbot_models::diffusion::checkpoint::Family;

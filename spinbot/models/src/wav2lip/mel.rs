@@ -46,9 +46,8 @@ impl Ear {
         let before = |n: usize| n.checked_sub(1).map_or(0.0, |n| samples[n]);
         let emphasised = |n: usize| samples[n] - PREEMPHASIS * before(n);
         let half = (WINDOW / 2) as isize;
-        let padded: Vec<f32> = (-half..samples.len() as isize + half)
-            .map(|n| emphasised(reflected(n, samples.len())))
-            .collect();
+        let padded: Vec<f32> =
+            (-half..samples.len() as isize + half).map(|n| emphasised(reflected(n, samples.len()))).collect();
         let frames = 1 + samples.len() / HOP;
         let mut values = Vec::with_capacity(frames * BANDS);
         let mut transform = |first: usize| -> candle_core::Result<()> {
@@ -96,8 +95,6 @@ impl Heard {
         let first = (frame.saturating_sub(1) as f64 * RATE / f64::from(fps)) as usize;
         let first = first.min(frames.saturating_sub(FRAMES));
         let at = |n: usize, band: usize| self.values.get((first + n) * BANDS + band).copied();
-        (0..BANDS)
-            .flat_map(|band| (0..FRAMES).map(move |n| at(n, band).unwrap_or(SILENCE)))
-            .collect()
+        (0..BANDS).flat_map(|band| (0..FRAMES).map(move |n| at(n, band).unwrap_or(SILENCE))).collect()
     }
 }

@@ -113,9 +113,8 @@ fn checkpoint(
 #[test]
 fn a_checkpoint_of_several_devices_is_read_and_what_is_none_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = |name: &str, view: &TensorView<'_>| {
-        (name.to_owned(), view.shape().to_vec(), view.data().to_vec())
-    };
+    let whole =
+        |name: &str, view: &TensorView<'_>| (name.to_owned(), view.shape().to_vec(), view.data().to_vec());
     let parallel = checkpoint(folder.path(), |name, view| {
         let (name, shape, data) = whole(name, &view);
         Some((format!("module.{name}"), shape, data))
@@ -140,7 +139,11 @@ fn a_checkpoint_of_several_devices_is_read_and_what_is_none_is_refused_by_name()
         Some((name, shape, data))
     });
     let sentence = refused(&bent).to_string();
-    assert!(sentence.contains("`audio_encoder.3.conv_block.0.weight` has shape [5, 7, 3, 3], expected [5, 5, 3, 3]"), "{sentence}");
+    assert!(
+        sentence
+            .contains("`audio_encoder.3.conv_block.0.weight` has shape [5, 7, 3, 3], expected [5, 5, 3, 3]"),
+        "{sentence}"
+    );
     let other = folder.path().join("other.safetensors");
     std::fs::copy(reference("cases.safetensors"), &other).unwrap();
     assert!(refused(&other).to_string().contains("`face_encoder_blocks.0.0.conv_block.0.weight` is missing"));
@@ -148,7 +151,9 @@ fn a_checkpoint_of_several_devices_is_read_and_what_is_none_is_refused_by_name()
     std::fs::write(&pickle, b"PK").unwrap();
     let error = refused(&pickle);
     assert!(error.to_string().contains("pickled weights can run code"), "{error}");
-    assert!(error.help().is_some_and(|help| help.contains("state_dict") && help.contains("weights_only=True")));
+    assert!(
+        error.help().is_some_and(|help| help.contains("state_dict") && help.contains("weights_only=True"))
+    );
 
     let network = Wav2Lip::load(&reference("weights.safetensors")).unwrap();
     assert!(network.see(&[0; 12]).unwrap_err().to_string().contains("12 bytes are no face of 96x96"));

@@ -35,8 +35,7 @@ impl FaceBox {
             let from = (from.round().max(0.0) as u32).min(length);
             (from, (to.round().max(0.0) as u32).min(length).saturating_sub(from))
         };
-        let (left, wide) =
-            inside(edge(jaw, 0, f32::min, f32::MAX), edge(jaw, 0, f32::max, f32::MIN), width);
+        let (left, wide) = inside(edge(jaw, 0, f32::min, f32::MAX), edge(jaw, 0, f32::max, f32::MIN), width);
         let (top, tall) = inside(brow - ABOVE * tall, chin + BELOW * tall, height);
         (wide >= LEAST && tall >= LEAST).then_some(FaceBox { left, top, width: wide, height: tall })
     }
@@ -85,10 +84,7 @@ impl LowerFace {
     pub(crate) fn over(&self, p: Point, photo: Colour) -> Colour {
         let FaceBox { left, top, width, height } = self.place;
         // Pixel centres lie on whole coordinates.
-        let within = [
-            (p[0] - left as f32 + 0.5) / width as f32,
-            (p[1] - top as f32 + 0.5) / height as f32,
-        ];
+        let within = [(p[0] - left as f32 + 0.5) / width as f32, (p[1] - top as f32 + 0.5) / height as f32];
         let share = share(within);
         if share <= 0.0 {
             return photo;
@@ -142,8 +138,7 @@ mod tests {
         assert_eq!((seen.dimensions(), seen.get_pixel(50, 70).0), ((96, 96), [180, 120, 90]));
         // The same face in another light, with a dark mouth.
         let mouth = |n: usize| (66..74).contains(&(n / 96)) && (40..56).contains(&(n % 96));
-        let drawn =
-            (0..96 * 96).map(|n| if mouth(n) { [20.0; 3] } else { [130.0, 130.0, 130.0] }).collect();
+        let drawn = (0..96 * 96).map(|n| if mouth(n) { [20.0; 3] } else { [130.0, 130.0, 130.0] }).collect();
         let face = LowerFace::new(place, &seen, drawn);
         let skin: Colour = [180.0, 120.0, 90.0, 0.0];
         for (p, expected) in [
