@@ -1,6 +1,7 @@
 """Wav2Lip's generator with small random weights: the numbers the Rust port is held against.
 
     python wav2lip.py wav2lip/
+    python wav2lip.py --as-wide-as-the-authors FILE.safetensors     # weights alone, to measure speed with
 
 Needs torch, numpy and safetensors. The layers are those of the paper's network (Prajwal et al. 2020, repository
 Rudrabha/Wav2Lip, `models/wav2lip.py` and `models/conv.py`, whose tensor names they keep), written down anew as a table and
@@ -23,7 +24,6 @@ torch.set_num_threads(1)
 FACE = [4, 6, 8, 10, 12, 14, 13]
 AUDIO = [5, 7, 9, 11, 15]
 DECODER = [11, 10, 9, 12, 8, 7, 6]
-LAST = 5
 RATE, FFT, HOP, BANDS, WINDOW = 16000, 800, 200, 80, 16
 
 
@@ -49,7 +49,7 @@ def residuals(width, count):
 
 
 class Generator(nn.Module):
-    def __init__(self):
+    def __init__(self, last=5):
         super().__init__()
         blocks = [nn.Sequential(Conv(6, FACE[0], 7, 1, 3))]
         for n, count in enumerate([2, 3, 2, 2, 1]):
@@ -69,8 +69,8 @@ class Generator(nn.Module):
             growing = Conv(inputs, outputs, 3, 1, 0, grows=0) if n == 0 else Conv(inputs, outputs, 3, 2, 1, grows=1)
             blocks.append(nn.Sequential(growing, *residuals(outputs, count)))
         self.face_decoder_blocks = nn.ModuleList(blocks)
-        last = Conv(DECODER[6] + FACE[0], LAST, 3, 1, 1)
-        self.output_block = nn.Sequential(last, nn.Conv2d(LAST, 3, 1), nn.Sigmoid())
+        colours = Conv(DECODER[6] + FACE[0], last, 3, 1, 1)
+        self.output_block = nn.Sequential(colours, nn.Conv2d(last, 3, 1), nn.Sigmoid())
 
     def forward(self, mels, faces):
         seen = []
@@ -150,7 +150,23 @@ def face():
     return torch.tensor(np.concatenate([masked, whole])[None], dtype=torch.float32)
 
 
+def checkpoint(network, path):
+    # num_batches_tracked counts steps of training.
+    state = {name: t.contiguous() for name, t in network.state_dict().items() if t.is_floating_point()}
+    save_file(state, path)
+
+
 def main():
+    if sys.argv[1] == "--as-wide-as-the-authors":
+        FACE[:] = [16, 32, 64, 128, 256, 512, 512]
+        AUDIO[:] = [32, 64, 128, 256, 512]
+        DECODER[:] = [512, 512, 512, 384, 256, 128, 64]
+        network = Generator(last=32)
+        with torch.no_grad():
+            randomise(network, torch.Generator().manual_seed(20))
+        print(sum(t.numel() for t in network.parameters()), "parameters")
+        checkpoint(network, sys.argv[2])
+        return
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     network = Generator().eval()
@@ -163,9 +179,7 @@ def main():
         windows = np.stack([heard[start : start + WINDOW].T for start in starts])[:, None]
         drawn = network(torch.tensor(windows, dtype=torch.float32), face().expand(2, -1, -1, -1))
     print("drawn", drawn.mean().item(), drawn.std().item(), (drawn[0] - drawn[1]).abs().max().item())
-    # num_batches_tracked counts steps of training.
-    state = {name: t.contiguous() for name, t in network.state_dict().items() if t.is_floating_point()}
-    save_file(state, folder / "weights.safetensors")
+    checkpoint(network, folder / "weights.safetensors")
     # Of the second picture every fourth row tells enough.
     cases = {
         "samples": torch.tensor(samples),

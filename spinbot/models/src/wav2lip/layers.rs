@@ -42,7 +42,7 @@ impl Conv {
     /// From weights `[outputs, inputs, edge, edge]` and a bias `[outputs]`.
     pub(super) fn new(weight: &Tensor, bias: &Tensor, kernel: Kernel, residual: bool) -> Result<Self> {
         let Kernel { edge, padding, stride: [rows, columns] } = kernel;
-        // Strides that differ are of the audio encoder, which takes 3 % of the time: it makes all and takes some.
+        // Strides that differ are of the audio encoder, which has 3 % of the products: it makes all and takes some.
         let (stride, every) = if rows == columns { (rows, [1, 1]) } else { (1, [rows, columns]) };
         let geometry = Geometry { kernel: edge, stride, padding };
         Ok(Conv { product: Arc::new(Frozen::new(weight, Some(bias), geometry)?), every, residual })

@@ -52,7 +52,7 @@ fn the_lower_face_is_drawn_and_goes_with_the_head_while_the_rest_is_as_ever() {
     let outside = [0.0, 0.0, 256.0, 8.0];
     for (n, (one, other)) in talking.iter().zip(&ever).enumerate() {
         let (around, above) = (apart(one, other, eyes), apart(one, other, outside));
-        assert!(around < 3.0 && above < 2.0, "frame {n}: {around} at the eyes, {above} above");
+        assert!(around < 5.0 && above < 2.0, "frame {n}: {around} at the eyes, {above} above");
     }
     let moved: Vec<f64> = talking.iter().map(|frame| apart(frame, &talking[0], mouth)).collect();
     let most = moved.iter().copied().fold(0.0, f64::max);
