@@ -208,7 +208,7 @@ fn a_dry_run_and_a_detached_one_do_not_wait() {
 fn a_variant_brings_its_model_and_its_licence() {
     let mut notebook = Notebook::new();
     notebook.run(&format!("{CELL} --dry-run --variant wav2lip")).unwrap();
-    for wanted in ["animate_wav2lip", "lips"] {
+    for wanted in ["weights = the model lips", "speech = read_speech.speech, weights"] {
         assert!(notebook.text().contains(wanted), "`{wanted}` is missing in {}", notebook.text());
     }
     notebook.engine.script.set(|engine, _| done(engine, b"an mp4"));

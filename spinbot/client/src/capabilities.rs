@@ -115,7 +115,8 @@ impl Need {
         let size = self.bytes.map_or(String::new(), |bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
         let licence = self.licence.as_ref().map_or(String::new(), |licence| format!(", {licence}"));
         let missing = if self.present == Some(false) { ", not here" } else { "" };
-        format!("{}{size}{licence}{missing}", self.id)
+        let name = if self.present.is_some() { &self.id } else { &self.title };
+        format!("{name}{size}{licence}{missing}")
     }
 }
 

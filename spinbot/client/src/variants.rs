@@ -41,6 +41,8 @@ pub struct OwnModel {
     pub title: &'static str,
     /// Size of the published one as safetensors, in bytes.
     pub bytes: u64,
+    /// Licence of the published one.
+    pub licence: &'static str,
     /// How to get it and make it known.
     pub how: &'static str,
     /// A tensor by whose name it is recognised.
@@ -61,7 +63,8 @@ const WAV2LIP: About = About {
     step: AnimateWav2lip::KIND,
     model: Some(OwnModel {
         title: "weights of Wav2Lip",
-        bytes: 145_300_000,
+        bytes: 145_316_732,
+        licence: "research and non-commercial use only",
         how: "get a checkpoint of github.com/Rudrabha/Wav2Lip (wav2lip.pth or wav2lip_gan.pth; trained on LRS2, for research \
               and non-commercial use only), convert it where you trust it: python3 -c \"import torch, safetensors.torch as \
               s; d = torch.load('wav2lip_gan.pth', map_location='cpu', weights_only=True); s.save_file({k: v.contiguous() \

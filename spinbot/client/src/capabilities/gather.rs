@@ -126,12 +126,12 @@ fn variants(inventory: &dyn Inventory, models: &AddedModels) -> Group {
         if let Some(wanted) = about.model {
             let found = variant.model(models).ok().flatten();
             needs.push(match found {
-                Some(model) => own(&model, wanted.title, about.licence),
+                Some(model) => own(&model, wanted.title, Some(wanted.licence)),
                 None => Need {
                     id: about.name.into(),
                     title: wanted.title.into(),
                     bytes: Some(wanted.bytes),
-                    licence: about.licence.map(str::to_owned),
+                    licence: Some(wanted.licence.into()),
                     present: Some(false),
                     how: Some(wanted.how.into()),
                 },

@@ -83,7 +83,8 @@ fn the_lower_face_is_drawn_and_goes_with_the_head_while_the_rest_is_as_ever() {
         assert_eq!(help.is_some(), fault.help.is_some_and(|told| told.contains(help.unwrap_or(""))));
     }
     let mut far = landmarks.clone();
-    far.points.iter_mut().for_each(|p| p[0] -= 100.0);
+    let right = points.iter().map(|p| p[0]).fold(f32::MIN, f32::max);
+    far.points.iter_mut().for_each(|p| p[0] -= right - 10.0);
     std::fs::write(chain.path("far"), serde_json::to_vec(&far).unwrap()).unwrap();
     let mut inputs = inputs;
     inputs[1].1 = chain.path("far");
