@@ -2,6 +2,7 @@
 
 mod bash;
 mod cancel;
+mod capabilities;
 mod clone_voice;
 mod draw;
 mod html;
@@ -24,6 +25,7 @@ use crate::magic::Magic;
 pub(crate) const ALL: &[&dyn Magic] = &[
     &bash::Bash,
     &cancel::Cancel,
+    &capabilities::Capabilities,
     &clone_voice::CloneVoice,
     &draw::Draw,
     &html::Html,

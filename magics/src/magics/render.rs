@@ -7,7 +7,8 @@ use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, na
 use crate::view::{self, Player, Source};
 use crate::{Call, Magic, Session, beside, convert, follow, leave};
 use spinbot::render::{Preset, Subtitles};
-use spinbot::{Bundle, Fault, JobView, Plan, Take};
+use spinbot::style::Style;
+use spinbot::{Bundle, Fault, JobView, Plan, Take, Variant};
 use std::path::Path;
 
 pub(crate) struct Render;
@@ -47,9 +48,16 @@ const ARGS: &[Arg] = &[
     )
     .default("standard"),
     Arg::flag(
+        "variant",
+        "VARIANT",
+        Kind::Choice(Variant::NAMES),
+        "How it is made to talk: the picture itself is moved, or Wav2Lip draws the lower face, with weights that you bring.",
+    )
+    .default("portrait"),
+    Arg::flag(
         "style",
         "STYLE",
-        Kind::Choice(&["still", "lively"]),
+        Kind::Choice(Style::NAMES),
         "Whether only mouth and lids move, or head and brows too.",
     )
     .default("lively"),
@@ -107,6 +115,10 @@ impl Magic for Render {
          use `%script --edit`.\n\n\
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
          pocket-tts. \
+         With `--variant wav2lip` the lower face is drawn by Wav2Lip from the sound. Its weights are not SpinBot's to give, and \
+         those of its authors are for research and non-commercial use only: without them the cell says how to get them and \
+         make them known, and what is made with them says so under the player and in its tags. `%capabilities` lists the \
+         variants with what they need.\n\n\
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
          too large for the notebook is written to `spinbot-media/` beside it.\n\n\
          The file's tags say that it is synthetic and what it was made of: `take.metadata()?`."
@@ -151,6 +163,10 @@ impl Magic for Render {
                 about: "With a card before and after it.",
             },
             Example {
+                cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --variant wav2lip",
+                about: "With lips drawn by Wav2Lip, after `spinbot models add wav2lip.safetensors`.",
+            },
+            Example {
                 cell: "%render --portrait me.jpg --text \"Beep.\" --face \"49,54 80,54 52,79 77,79\"",
                 about: "A face that only people see, placed by hand.",
             },
@@ -162,7 +178,7 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = ["--topic", "--variant", "--takes"];
+        let later = ["--topic", "--takes"];
         (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
     }
 
@@ -218,6 +234,10 @@ fn preset(call: &Call) -> Preset {
     call.text("preset").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
+fn variant(call: &Call) -> Variant {
+    call.text("variant").and_then(|name| name.parse().ok()).unwrap_or_default()
+}
+
 fn subtitles(call: &Call) -> Subtitles {
     call.text("subtitles").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
@@ -252,7 +272,8 @@ fn plan(call: &Call, cx: &mut dyn Session) -> Result<Plan, Failure> {
     if let Some(speed) = call.number("speed") {
         render = render.speed(speed);
     }
-    if call.text("style") == Some("still") {
+    render = render.variant(variant(call));
+    if call.text("style").and_then(|name| name.parse().ok()) == Some(Style::Still) {
         render = render.still();
     }
     if let Some(face) = call.text("face") {
@@ -293,6 +314,9 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     if let Some(script) = take.script().ok().flatten() {
         facts.push(("says", script.narration));
         facts.extend(script.notes.into_iter().map(|note| ("note", note)));
+    }
+    if let Some(licence) = variant(call).about().licence {
+        facts.push(("licence", licence.to_owned()));
     }
     facts.push(("variable", name.to_owned()));
     let text = format!(

@@ -203,3 +203,55 @@ fn a_dry_run_and_a_detached_one_do_not_wait() {
     assert_eq!(notebook.engine.seen.borrow().len(), 1);
     assert!(notebook.text().contains("job 0f2k is queued"), "{}", notebook.text());
 }
+
+#[test]
+fn a_variant_brings_its_model_and_its_licence() {
+    let mut notebook = Notebook::new();
+    notebook.run(&format!("{CELL} --dry-run --variant wav2lip")).unwrap();
+    for wanted in ["weights = the model lips", "speech = read_speech.speech, weights"] {
+        assert!(notebook.text().contains(wanted), "`{wanted}` is missing in {}", notebook.text());
+    }
+    notebook.engine.script.set(|engine, _| done(engine, b"an mp4"));
+    notebook.run(&format!("{CELL} --variant wav2lip")).unwrap();
+    assert!(notebook.html().contains("research and non-commercial use only"), "{}", notebook.html());
+    notebook.run(CELL).unwrap();
+    assert!(!notebook.html().contains("non-commercial"), "{}", notebook.html());
+
+    std::fs::remove_file(notebook.folder.path().join("models/added.json")).unwrap();
+    let error = notebook.error(&format!("{CELL} --variant wav2lip"));
+    let expected = "\
+error: the variant `wav2lip` needs weights of Wav2Lip, which only you can bring
+  |
+1 | %render --portrait me.jpg --speech hello.wav --variant wav2lip
+  |                                                        ^^^^^^^
+help: get a checkpoint of github.com/Rudrabha/Wav2Lip";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(notebook.engine.seen.borrow().iter().filter(|line| line.starts_with("submit")).count(), 2);
+}
+
+#[test]
+fn capabilities_are_a_table_and_go_with_it_as_json() {
+    let mut notebook = Notebook::new();
+    notebook.script(
+        r#"[ "$*" = "capabilities --json" ] || exit 1
+echo '{"software": "spinbot 1", "groups": [{"name": "preset", "chosen_by": "%render --preset NAME", "default": "draft",
+"choices": [{"name": "draft", "about": "A small one.", "needs": [{"id": "kokoro", "title": "Kokoro", "bytes": 5000000,
+"licence": "Apache-2.0", "present": false, "how": "`spinbot models pull kokoro`"}]}]}]}'"#,
+    );
+    notebook.run("%capabilities").unwrap();
+    for shown in [notebook.text(), notebook.html()] {
+        for wanted in
+            ["draft (default)", "A small one.", "kokoro, 5.0 MB, Apache-2.0, not here", "Kokoro: `spinbot"]
+        {
+            assert!(shown.contains(wanted), "`{wanted}` is missing in {shown}");
+        }
+    }
+    let json = &notebook.shown.last().unwrap().data[spinbot::capabilities::MIME];
+    assert_eq!(json["groups"][0]["choices"][0]["needs"][0]["present"], false);
+    notebook.script("echo oops >&2; exit 3");
+    let error = notebook.error("%capabilities");
+    assert!(
+        error.contains("tells no capabilities: oops") && error.contains("help: put `spinbot` on"),
+        "{error}"
+    );
+}

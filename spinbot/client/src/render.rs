@@ -6,8 +6,9 @@ use crate::loras::{Lora, Loras};
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
-use crate::steps::{AddCards, Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
+use crate::steps::{AddCards, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
+use crate::variants::{Scene, Variant};
 use crate::voices::Profiles;
 use crate::{Engine, Fault, Result};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,7 @@ pub struct Render {
     speed: Option<f64>,
     profiles: Profiles,
     preset: Preset,
+    variant: Variant,
     still: bool,
     keep_aspect: bool,
     face: Option<PlacedFace>,
@@ -211,6 +213,13 @@ impl Render {
         self
     }
 
+    /// How the picture is made to talk.
+    #[must_use]
+    pub fn variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
+        self
+    }
+
     /// Only the mouth and lids move.
     #[must_use]
     pub fn still(mut self) -> Self {
@@ -272,7 +281,8 @@ impl Render {
     /// and `mix_music` where they are wanted.
     ///
     /// # Errors
-    /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
+    /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice; or the variant
+    /// needs a model that was not added.
     pub fn plan(&self) -> Result<Plan> {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
@@ -322,12 +332,14 @@ impl Render {
         };
         let title = format!("render {shown} saying {said}");
         let title: String = title.chars().take(MAX_TITLE).collect();
-        let animate = Step::new(&Animate { quantizer })
-            .with("picture", read_portrait.output("picture"))
-            .with("landmarks", read_portrait.output("landmarks"))
-            .with("matte", read_portrait.output("matte"))
-            .with("motion", motion)
-            .weighing(20.0);
+        let scene = Scene {
+            picture: read_portrait.output("picture"),
+            landmarks: read_portrait.output("landmarks"),
+            matte: read_portrait.output("matte"),
+            motion,
+            speech: speech.clone(),
+        };
+        let animate = self.variant.animate(scene, quantizer, self.profiles.models())?;
         let burned = timing.clone().filter(|_| self.subtitles == Subtitles::Burned);
         let animate = burned.into_iter().fold(animate, |animate, timing| animate.with("timing", timing));
         let mut end = vec![animate];
@@ -536,6 +548,32 @@ mod tests {
         assert!(both.message.contains("one face"), "{both:?}");
         let stage = render().portrait("me.jpg").text("Hello.").stage("a stage").plan().unwrap_err();
         assert_eq!(stage.argument.as_deref(), Some("stage"));
+    }
+
+    #[test]
+    fn a_variant_changes_the_animation_alone_and_hears_no_music() {
+        let folder = crate::voices::test_folder();
+        let models = AddedModels::at(&folder);
+        let spoken = || {
+            let profiles = Profiles::at(folder.join("voices")).with_models(models.clone());
+            render().portrait("me.jpg").text("Hello you.").music("tune.mp3").profiles(profiles)
+        };
+        let fault = spoken().variant(Variant::Wav2lip).plan().unwrap_err();
+        assert_eq!(fault.argument.as_deref(), Some("variant"));
+        crate::variants::tests::add(&folder, "lips", "face_encoder_blocks.0.0.conv_block.0.weight");
+        let plain = spoken().plan().unwrap();
+        assert_eq!(spoken().variant(Variant::Portrait).plan().unwrap(), plain);
+        let plan = spoken().variant(Variant::Wav2lip).subtitles(Subtitles::Burned).plan().unwrap();
+        plan.check().unwrap();
+        for (one, other) in plain.steps.iter().zip(&plan.steps) {
+            assert_eq!(one == other, one.id != "animate", "{}", one.id);
+        }
+        let animate = &plan.steps[4];
+        assert_eq!((animate.id.as_str(), animate.kind.as_str()), ("animate", "animate_wav2lip"));
+        assert_eq!(animate.inputs["weights"], models.find("lips").unwrap().input());
+        assert_eq!(animate.inputs["speech"], plan.steps[2].output("speech"));
+        assert_eq!(animate.inputs["timing"], plan.steps[2].output("timing"));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

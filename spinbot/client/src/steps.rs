@@ -4,6 +4,7 @@
 //! `VERSION`, so that results of the old code are not taken for its own.
 
 mod pictures;
+mod wav2lip;
 mod writing;
 
 use crate::face::PlacedFace;
@@ -13,6 +14,7 @@ pub use pictures::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+pub use wav2lip::AnimateWav2lip;
 pub use writing::{Llm, Tone, WriteScript};
 
 /// Parameters of one kind of step.

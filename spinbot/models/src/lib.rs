@@ -15,7 +15,8 @@
 //! - [`language`]: text from a language model;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings;
-//! - [`visemes`]: what a mouth does, by the sound of its speech.
+//! - [`visemes`]: what a mouth does, by the sound of its speech;
+//! - [`wav2lip`]: lips drawn into a face from the sound of its speech, from weights that the user brings.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -52,6 +53,7 @@ pub mod portrait_reader;
 mod store;
 mod tensor_file;
 pub mod visemes;
+pub mod wav2lip;
 
 pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};

@@ -12,6 +12,7 @@ mod geometry;
 mod head;
 mod lids;
 mod lips;
+mod lower_face;
 mod mouth;
 mod raster;
 
@@ -24,6 +25,7 @@ use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
+pub(crate) use lower_face::{FaceBox, LowerFace};
 use mouth::Mouth;
 pub(crate) use raster::luma;
 use raster::{Colour, Raster, mix, scaled, tinted};
@@ -82,6 +84,14 @@ enum Follows {
     /// The outer edge of a lip, at this `u`.
     UpperLip(f32),
     LowerLip(f32),
+}
+
+/// What talks in one frame.
+enum Talking<'a> {
+    /// The photo's own lips, posed.
+    Lips(Mouth),
+    /// A lower face over a photo that keeps its mouth.
+    LowerFace(&'a LowerFace),
 }
 
 /// What a thread keeps between frames.
@@ -161,11 +171,26 @@ impl Portrait {
         }
     }
 
-    /// Draws one frame into `out`, as many bytes as the photo had.
-    pub(crate) fn draw(&self, frame: &MotionFrame, scratch: &mut Scratch, out: &mut [u8]) {
-        let mouth = Mouth::pose(&self.lips, frame);
+    /// The photo's bytes.
+    pub(crate) fn photo(&self) -> &[u8] {
+        &self.still
+    }
+
+    /// Draws one frame into `out`, as many bytes as the photo had. With a lower face that one talks, whatever the motion
+    /// says of the mouth.
+    pub(crate) fn draw(
+        &self,
+        frame: &MotionFrame,
+        lower_face: Option<&LowerFace>,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) {
+        let talking = match lower_face {
+            None => Talking::Lips(Mouth::pose(&self.lips, frame)),
+            Some(lower_face) => Talking::LowerFace(lower_face),
+        };
         scratch.displacements.clear();
-        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &mouth, frame)));
+        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &talking, frame)));
         self.field.solve(&scratch.displacements, &mut scratch.solved);
         let sway = self.head.sway(frame);
         let width = self.photo.width;
@@ -181,11 +206,11 @@ impl Portrait {
                     Some((backdrop, share)) if share < 1.0 => {
                         let behind = backdrop.colour(self.head.behind(here, &sway));
                         match share > 0.0 {
-                            true => mix(behind, self.trace(on_head, skin, &mouth, frame), share),
+                            true => mix(behind, self.trace(on_head, skin, &talking, frame), share),
                             false => behind,
                         }
                     }
-                    _ => self.trace(on_head, skin, &mouth, frame),
+                    _ => self.trace(on_head, skin, &talking, frame),
                 };
                 for (o, c) in out[3 * at..3 * at + 3].iter_mut().zip(colour) {
                     *o = (c + 0.5).clamp(0.0, 255.0) as u8;
@@ -196,8 +221,10 @@ impl Portrait {
 
     /// The colour of a point `p` of the posed, unswayed head, whose skin is at `skin` in the photo.
     #[inline]
-    fn trace(&self, p: Point, skin: Point, mouth: &Mouth, frame: &MotionFrame) -> Colour {
-        if let Some(lip) = mouth.pixel(&self.lips, p) {
+    fn trace(&self, p: Point, skin: Point, talking: &Talking, frame: &MotionFrame) -> Colour {
+        if let Talking::Lips(mouth) = talking
+            && let Some(lip) = mouth.pixel(&self.lips, p)
+        {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
             let mut colour = [0.0; 4];
@@ -225,10 +252,19 @@ impl Portrait {
                 }
             }
         }
-        self.skin.cubic(looked[0], looked[1])
+        match talking {
+            Talking::Lips(_) => self.skin.cubic(looked[0], looked[1]),
+            Talking::LowerFace(face) => face.over(looked, self.photo.cubic(looked[0], looked[1])),
+        }
     }
 
-    fn displacement(&self, control: &Control, mouth: &Mouth, frame: &MotionFrame) -> Point {
+    fn displacement(&self, control: &Control, talking: &Talking, frame: &MotionFrame) -> Point {
+        let brow = |share: f32| [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()];
+        let mouth = match (talking, &control.follows) {
+            (Talking::Lips(mouth), _) => mouth,
+            (Talking::LowerFace(_), Follows::Brow(share)) => return brow(*share),
+            (Talking::LowerFace(_), _) => return [0.0; 2],
+        };
         let lip = |u: f32, v: f32| {
             let p = mouth.axes.point(u, v);
             [p[0] - control.rest[0], p[1] - control.rest[1]]
@@ -237,7 +273,7 @@ impl Portrait {
             Follows::Bone => [0.0; 2],
             // Along the face's own axis, which a tilted head does not share with the picture.
             Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
-            Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
+            Follows::Brow(share) => brow(share),
             Follows::UpperLip(u) => lip(u, mouth.upper_outer.at(u)),
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
         }
@@ -336,7 +372,7 @@ mod tests {
             shift: [0.2, 0.1],
             ..Default::default()
         };
-        portrait.draw(&lively, &mut Scratch::default(), &mut out);
+        portrait.draw(&lively, None, &mut Scratch::default(), &mut out);
         assert!(out != rgb, "nothing moved");
         let last_rows = 3 * width * (height - 12);
         assert!(out[last_rows..] == rgb[last_rows..], "the shoulders moved");
@@ -355,7 +391,7 @@ mod tests {
         let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None);
         let mut out = vec![0; rgb.len()];
         let tilted = MotionFrame { tilt: 0.12, turn: 0.8, ..Default::default() };
-        portrait.draw(&tilted, &mut Scratch::default(), &mut out);
+        portrait.draw(&tilted, None, &mut Scratch::default(), &mut out);
         assert!(out != rgb, "nothing moved");
         // Ten pixels off the figure nothing has changed, not even right beside the head.
         let far = |at: usize| {
@@ -375,7 +411,7 @@ mod tests {
         assert_eq!(changed.count(), 0);
         // Breathing lifts the shoulders.
         let breathing = MotionFrame { breath: 1.0, ..Default::default() };
-        portrait.draw(&breathing, &mut Scratch::default(), &mut out);
+        portrait.draw(&breathing, None, &mut Scratch::default(), &mut out);
         let shoulder = 3 * ((height - 30) * width + 48);
         assert!(out[shoulder..shoulder + 3] != rgb[shoulder..shoulder + 3]);
     }
@@ -398,7 +434,7 @@ mod tests {
             for jaw in [0.0, 0.4, 1.0] {
                 let frame =
                     MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };
-                portrait.draw(&frame, &mut Scratch::default(), &mut out);
+                portrait.draw(&frame, None, &mut Scratch::default(), &mut out);
             }
         }
     }

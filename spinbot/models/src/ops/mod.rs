@@ -26,11 +26,13 @@ pub(crate) mod gemm;
 mod norm;
 mod product;
 mod quantized;
+mod rectify;
 mod rowwise;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transposed;
 mod upsample;
 mod winograd;
 
@@ -41,7 +43,9 @@ pub(crate) use depthwise::{depthwise, pad_same};
 pub(crate) use frozen::{Adapter, Frozen};
 pub(crate) use product::Geometry;
 pub(crate) use quantized::Quantized;
+pub(crate) use rectify::rectify;
 pub(crate) use simd::for_each_machine;
+pub(crate) use transposed::{Spread, Transposed};
 pub(crate) use upsample::Upsample;
 
 /// Which operations compute a network's layers.

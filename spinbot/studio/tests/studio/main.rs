@@ -17,3 +17,4 @@ mod talking_head;
 mod tiny_model;
 mod training;
 mod voice;
+mod wav2lip;
