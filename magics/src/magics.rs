@@ -7,6 +7,7 @@ mod clone_voice;
 mod draw;
 mod html;
 mod jobs;
+mod keep;
 mod listen;
 mod loras;
 mod lsmagic;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[&dyn Magic] = &[
     &draw::Draw,
     &html::Html,
     &jobs::Jobs,
+    &keep::Keep,
     &listen::Listen,
     &loras::Loras,
     &lsmagic::LsMagic,

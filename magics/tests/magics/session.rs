@@ -186,9 +186,21 @@ impl Session for Notebook {
         }
     }
 
-    /// Knows `name`, `count` and `photo`.
+    /// Knows `name`, `count` and `photo`, and takes that were left behind.
     fn eval_to_string(&mut self, expr: &str) -> Result<String, Fault> {
+        let taken = expr.strip_prefix("spinbot::takes::json_of(&").and_then(|rest| rest.strip_suffix(')'));
+        let bound = taken.and_then(|name| {
+            let left = format!("bind {name}: spinbot::Takes = spinbot::Takes::from_json(r#\"");
+            self.seen
+                .iter()
+                .rev()
+                .find_map(|line| line.strip_prefix(&left)?.strip_suffix("\"#)?"))
+                .map(str::to_owned)
+        });
         self.seen.push(format!("eval_to_string {expr}"));
+        if let Some(json) = bound {
+            return Ok(json);
+        }
         match expr {
             "name" => Ok("nova".into()),
             "count" => Ok("7".into()),

@@ -8,9 +8,10 @@ use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
 use crate::steps::{AddCards, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
+use crate::takes::{MOST_TAKES, Merged, Takes};
 use crate::variants::{Scene, Variant};
 use crate::voices::Profiles;
-use crate::{Engine, Fault, Result};
+use crate::{Engine, Fault, JobView, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -126,6 +127,9 @@ pub struct Render {
     intro: Option<String>,
     outro: Option<String>,
     seed: u64,
+    /// Seed of the voice's breath where takes share it.
+    breath: Option<u64>,
+    takes: Option<u64>,
 }
 
 /// Starts a talking portrait: `spinbot::render().portrait("me.jpg").speech("hello.wav").run()?`, or with
@@ -269,10 +273,17 @@ impl Render {
         self
     }
 
-    /// Seed of blinks and sway.
+    /// Seed of all that is left to chance: blinks and sway, a bot's drawing, a script's words.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Several takes, 1..=[`MOST_TAKES`], of the seeds from [`Render::seed`] on; ends in [`Render::run_takes`].
+    #[must_use]
+    pub fn takes(mut self, count: u64) -> Self {
+        self.takes = Some(count);
         self
     }
 
@@ -280,10 +291,38 @@ impl Render {
     /// `articulate` for a text, after `write_script` where it is a topic's (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
     /// and `mix_music` where they are wanted.
     ///
+    /// Of several takes each has these steps, and those that are the same are one.
+    ///
     /// # Errors
     /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice; or the variant
     /// needs a model that was not added.
     pub fn plan(&self) -> Result<Plan> {
+        match self.takes {
+            None | Some(1) => self.one(),
+            Some(_) => Ok(self.merged()?.plan),
+        }
+    }
+
+    /// The plans of all takes as one.
+    fn merged(&self) -> Result<Merged> {
+        let one = |seed: u64| Render { seed, breath: Some(self.seed), takes: None, ..self.clone() }.one();
+        let plans = self.seeds()?.map(one).collect::<Result<_>>()?;
+        Merged::of(plans).ok_or_else(|| Fault::new("a render without a take").about("takes"))
+    }
+
+    /// The seed of each take.
+    fn seeds(&self) -> Result<impl Iterator<Item = u64> + use<>> {
+        let (count, first) = (self.takes.unwrap_or(1), self.seed);
+        match (1..=MOST_TAKES).contains(&count) {
+            true => Ok((0..count).map(move |take| first.wrapping_add(take))),
+            false => Err(Fault::new(format!("{count} takes at once"))
+                .help(format!("make 1 to {MOST_TAKES}; another --seed makes others"))
+                .about("takes")),
+        }
+    }
+
+    /// The plan of one take.
+    fn one(&self) -> Result<Plan> {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
         };
@@ -442,9 +481,12 @@ impl Render {
         }
         narration.speed = self.speed.unwrap_or(narration.speed);
         narration.profiles.clone_from(&self.profiles);
-        let (read_voice, speak) = narration.steps(self.seed)?;
+        let (read_voice, mut speak) = narration.steps(self.seed)?;
         let (fps, liveliness) = (FPS, self.liveliness());
-        let moving = match speak.inputs.contains_key("weights") {
+        let free = speak.inputs.contains_key("weights");
+        // Of Kokoro's voices only the breath is left to chance: not worth speaking anew for every take.
+        speak.seed = self.breath.filter(|_| !free).unwrap_or(speak.seed);
+        let moving = match free {
             true => Step::new(&Drive { fps, liveliness }),
             false => Step::new(&Articulate { fps, liveliness }).with("timing", speak.output("timing")),
         };
@@ -475,7 +517,24 @@ impl Render {
         Ok(Narrated { said: format!("a script about {}", script.quoted()), ..narrated })
     }
 
-    /// Runs it on the engine, showing first frame and progress, and returns the take.
+    /// What a finished job of several takes left.
+    ///
+    /// # Errors
+    /// The job's own fault when it failed, or that it was cancelled.
+    pub fn taken(&self, view: &JobView) -> Result<Takes> {
+        self.merged()?.takes(view, self.seeds()?)
+    }
+
+    /// Runs several takes on the engine, showing first frames and progress, and returns them.
+    ///
+    /// # Errors
+    /// As [`Render::run`].
+    pub fn run_takes(&self) -> Result<Takes> {
+        let mut job = Engine::connect()?.submit(self.merged()?.plan)?;
+        self.taken(&job.show()?)
+    }
+
+    /// Runs it on the engine, showing first frame and progress, and returns the take; of several the first.
     ///
     /// # Errors
     /// What is missing or wrong in the picture or the clip, or why the engine could not do it.
@@ -498,122 +557,5 @@ struct Narrated {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::loras::tests::{KOHYA, file};
-    use crate::models::AddedModels;
-
-    #[test]
-    fn a_bot_is_drawn_before_it_is_read_and_shares_the_seed() {
-        let folder = crate::voices::test_folder();
-        let store = Loras::at(folder.clone());
-        let bot = |name: &str| {
-            render()
-                .bot(name, 0.8)
-                .text("Hello.")
-                .loras(store.clone())
-                .seed(5)
-                .stage("on a stage, red curtain")
-        };
-        assert_eq!(bot("nova").plan().unwrap_err().argument.as_deref(), Some("bot"));
-        let trigger = r#"{"modelspec.trigger_phrase":"nova","ss_sd_model_name":"portraits"}"#;
-        file(&folder.join("nova.safetensors"), KOHYA, trigger);
-        let plan = bot("nova").plan().unwrap();
-        plan.check().unwrap();
-        let kinds: Vec<&str> = plan.steps.iter().map(|step| step.kind.as_str()).collect();
-        assert_eq!(
-            kinds,
-            ["draw", "read_portrait", "read_voice", "speak", "articulate", "animate", "encode"]
-        );
-        assert_eq!((plan.steps[0].seed, plan.steps[0].inputs.contains_key("lora1")), (5, true));
-        let prompt = plan.steps[0].params["prompt"].as_str().unwrap();
-        assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
-        assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
-        assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
-        // A topic's script names the stage, one of those the model can draw; a stage that is told goes before it.
-        let topic = |stage: Option<&str>| {
-            let script = crate::script("tea").models(AddedModels::at("nowhere"));
-            let topic = render().bot("nova", 0.8).loras(store.clone()).script(script);
-            stage.into_iter().fold(topic, Render::stage).plan().unwrap()
-        };
-        let staged = topic(None);
-        staged.check().unwrap();
-        let step =
-            |plan: &Plan, kind: &str| plan.steps.iter().find(|step| step.kind == kind).unwrap().clone();
-        assert_eq!(step(&staged, "draw").inputs["stage"], step(&staged, "write_script").output("stage"));
-        let stages = step(&staged, "write_script").params["stages"].as_array().unwrap().len();
-        assert_eq!(stages, crate::script::STAGES.len());
-        assert!(!step(&topic(Some("in space")), "draw").inputs.contains_key("stage"));
-        let both = bot("nova").portrait("me.jpg").plan().unwrap_err();
-        assert!(both.message.contains("one face"), "{both:?}");
-        let stage = render().portrait("me.jpg").text("Hello.").stage("a stage").plan().unwrap_err();
-        assert_eq!(stage.argument.as_deref(), Some("stage"));
-    }
-
-    #[test]
-    fn a_variant_changes_the_animation_alone_and_hears_no_music() {
-        let folder = crate::voices::test_folder();
-        let models = AddedModels::at(&folder);
-        let spoken = || {
-            let profiles = Profiles::at(folder.join("voices")).with_models(models.clone());
-            render().portrait("me.jpg").text("Hello you.").music("tune.mp3").profiles(profiles)
-        };
-        let fault = spoken().variant(Variant::Wav2lip).plan().unwrap_err();
-        assert_eq!(fault.argument.as_deref(), Some("variant"));
-        crate::variants::tests::add(&folder, "lips", "face_encoder_blocks.0.0.conv_block.0.weight");
-        let plain = spoken().plan().unwrap();
-        assert_eq!(spoken().variant(Variant::Portrait).plan().unwrap(), plain);
-        let plan = spoken().variant(Variant::Wav2lip).subtitles(Subtitles::Burned).plan().unwrap();
-        plan.check().unwrap();
-        for (one, other) in plain.steps.iter().zip(&plan.steps) {
-            assert_eq!(one == other, one.id != "animate", "{}", one.id);
-        }
-        let animate = &plan.steps[4];
-        assert_eq!((animate.id.as_str(), animate.kind.as_str()), ("animate", "animate_wav2lip"));
-        assert_eq!(animate.inputs["weights"], models.find("lips").unwrap().input());
-        assert_eq!(animate.inputs["speech"], plan.steps[2].output("speech"));
-        assert_eq!(animate.inputs["timing"], plan.steps[2].output("timing"));
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
-        let spoken = || render().portrait("me.jpg").text("Hello you.");
-        let (plain, beside) =
-            (spoken().plan().unwrap(), spoken().subtitles(Subtitles::Beside).plan().unwrap());
-        assert_eq!(plain, beside);
-        let burned = spoken().subtitles(Subtitles::Burned).plan().unwrap();
-        burned.check().unwrap();
-        for (one, other) in plain.steps.iter().zip(&burned.steps) {
-            assert_eq!(one == other, one.id != "animate", "{}", one.id);
-        }
-        let timing = Input::Output { step: "speak".into(), output: "timing".into() };
-        assert_eq!(burned.steps[4].inputs["timing"], timing);
-        let script = crate::script("tea").models(AddedModels::at("nowhere"));
-        let topic = render().portrait("me.jpg").script(script).seed(3).speed(1.2).plan().unwrap();
-        topic.check().unwrap();
-        assert_eq!(topic.steps[1].kind, "write_script");
-        assert_eq!(
-            (topic.steps[1].seed, topic.steps[3].inputs["narration"].clone()),
-            (3, topic.steps[1].output("narration"))
-        );
-        assert_eq!(topic.title, "render me.jpg saying a script about \"tea\"");
-        let music = spoken().music("tune.mp3").plan().unwrap();
-        music.check().unwrap();
-        let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();
-        assert_eq!(ids[3..], ["articulate", "animate", "mix_music", "encode"]);
-        assert_eq!(music.steps[..5], plain.steps[..5], "the lips hear no music");
-        assert_eq!(music.steps[6].inputs["speech"], music.steps[5].output("speech"));
-        let cards = spoken().music("tune.mp3").intro("Hi").plan().unwrap();
-        cards.check().unwrap();
-        assert_eq!(cards.steps[5].kind, "add_cards");
-        assert_eq!(cards.steps[6].inputs["speech"], cards.steps[5].output("speech"));
-        assert_eq!(cards.steps[7].inputs["video"], cards.steps[5].output("video"));
-        for subtitles in [Subtitles::Beside, Subtitles::Burned] {
-            let recorded = render().portrait("me.jpg").speech("hello.wav").subtitles(subtitles);
-            let fault = recorded.plan().unwrap_err();
-            assert_eq!(fault.argument.as_deref(), Some("subtitles"));
-            assert!(fault.help.is_some_and(|help| help.contains("--text")));
-        }
-    }
-}
+#[path = "render_tests.rs"]
+mod tests;

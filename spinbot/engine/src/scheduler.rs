@@ -13,7 +13,7 @@ use crate::worker::{Task, TaskInput};
 use spinbot::event::{ArtifactRef, EventBody};
 use spinbot::provenance::{MadeInput, MadeStep, Provenance};
 use spinbot::{Digest, Fault, Input, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -191,7 +191,7 @@ fn find_inputs(
                 .get(step)
                 .and_then(|outputs| outputs.get(output))
                 .and_then(|artifact| stored(&artifact.digest, output)),
-            Input::Provenance => stored(&store.keep_json(&Provenance::new(done.to_vec()), name)?, name),
+            Input::Provenance => stored(&store.keep_json(&Provenance::new(lineage(step, done)), name)?, name),
         })
     };
     let inputs = step.inputs.iter().map(|(name, input)| {
@@ -202,6 +202,28 @@ fn find_inputs(
         Ok((name.clone(), found))
     });
     inputs.collect()
+}
+
+/// The steps before `step` that anything of it comes from, in their order: a plan may make several things.
+fn lineage(step: &Step, done: &[MadeStep]) -> Vec<MadeStep> {
+    let mut wanted: BTreeSet<&str> = step
+        .inputs
+        .values()
+        .filter_map(|input| match input {
+            Input::Output { step, .. } => Some(step.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut found = Vec::new();
+    for made in done.iter().rev() {
+        if wanted.remove(made.id.as_str()) {
+            let from = made.inputs.values().filter_map(|input| input.from.as_deref()?.rsplit_once('.'));
+            wanted.extend(from.map(|(step, _)| step));
+            found.push(made.clone());
+        }
+    }
+    found.reverse();
+    found
 }
 
 /// All that the step's result depends on, and the key made of it.
@@ -256,4 +278,41 @@ fn tell_outputs(
         record.append(EventBody::Artifact { step: step.id.clone(), output, artifact })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinbot::steps::Encode;
+
+    #[test]
+    fn a_video_is_made_of_what_it_comes_from_and_not_of_its_neighbours() {
+        let made = |id: &str, from: &[&str]| MadeStep {
+            id: id.into(),
+            kind: id.into(),
+            version: 1,
+            params: serde_json::Value::Null,
+            inputs: (from.iter())
+                .map(|from| {
+                    let input = MadeInput { sha256: String::new(), from: Some(format!("{from}.out")) };
+                    ((*from).to_owned(), input)
+                })
+                .collect(),
+            models: BTreeMap::new(),
+            seed: 0,
+            device: "cpu".into(),
+        };
+        let done = [
+            made("picture", &[]),
+            made("speech", &[]),
+            made("one", &["picture", "speech"]),
+            made("two", &["picture", "speech"]),
+        ];
+        let encode = Step::new(&Encode { title: String::new() });
+        let encode = encode
+            .with("video", Input::Output { step: "two".into(), output: "out".into() })
+            .with("provenance", Input::Provenance);
+        let ids: Vec<String> = lineage(&encode, &done).into_iter().map(|made| made.id).collect();
+        assert_eq!(ids, ["picture", "speech", "two"]);
+    }
 }

@@ -1,9 +1,11 @@
 //! From a picture, its landmarks and a motion to a silent clip: what every variant of animating shares. What talks in the
 //! frames comes with the variant.
 //!
+//! A long clip is drawn in chunks, each coded by itself and kept when it is done: a worker that dies loses no more than one.
 //! Frames are drawn on all cores, a batch at a time, while the batch before is coded in order: memory stays at
 //! two batches however long the clip is.
 
+use crate::committed::Committed;
 use crate::landmarks::Landmarks;
 use crate::motion::Motion;
 use crate::portrait::{LowerFace, Portrait, Scratch};
@@ -13,11 +15,13 @@ use rayon::prelude::*;
 use spinbot::Fault;
 use spinbot::timing::SpeechTiming;
 use spinbot_media::picture::{self, Caps};
-use spinbot_media::video::{self, Encoder, VideoSettings};
+use spinbot_media::video::{self, Encoder, VideoSettings, VideoTrack};
 use spinbot_media::{MediaError, RgbImage, mp4};
 use spinbot_models::faces::{MESH_POINTS, Mesh};
 use std::ops::Range;
 
+/// How long a chunk is, in seconds: it begins with a whole picture, which costs a few thousand bytes.
+const CHUNK_SECONDS: usize = 10;
 /// Frames drawn between two looks at [`Report::cancelled`].
 const BATCH: usize = 16;
 /// An hour at 60 frames a second.
@@ -89,8 +93,8 @@ impl Scene {
     ) -> Result<Vec<StepOutput>, StepError> {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let (width, height, fps) = (self.landmarks.width, self.landmarks.height, self.motion.fps);
+        let settings = VideoSettings { width, height, fps, quantizer };
         let total = self.motion.frames.len();
-        let mut encoder = Encoder::new(VideoSettings { width, height, fps, quantizer }).map_err(fault)?;
         let first_frame = {
             let mut frame = RgbImage::new(width, height);
             self.draw(0, lower_faces(0..1)?.first(), &mut Scratch::default(), &mut frame);
@@ -98,16 +102,82 @@ impl Scene {
         };
         report.preview("first_frame", "image/jpeg", &first_frame);
 
+        let chunk = fps as usize * CHUNK_SECONDS;
+        let chunks: Vec<Range<usize>> =
+            (0..total).step_by(chunk).map(|from| from..(from + chunk).min(total)).collect();
+        // A clip of one chunk is as soon drawn as read again.
+        let committed = Committed::new(if chunks.len() > 1 { report.kept() } else { None });
+        let mut found = 0;
+        let mut tracks = Vec::new();
         let mut sheet = Sheet::new(total);
-        let blank = || vec![RgbImage::new(width, height); BATCH.min(total)];
+        for frames in chunks {
+            let (name, reached) = (format!("frames-{}", frames.start), frames.end);
+            let kept = committed.read(&name).and_then(|file| mp4::read_video(&file).ok());
+            let fits = |track: &VideoTrack| {
+                let shape = (track.width, track.height, track.fps, track.frames.len());
+                shape == (width, height, fps, frames.len())
+            };
+            let track = match kept.filter(fits) {
+                Some(track) => {
+                    found += frames.len();
+                    for number in sheet.wanted_in(&frames) {
+                        let mut frame = RgbImage::new(width, height);
+                        let face = lower_faces(number..number + 1)?;
+                        self.draw(number, face.first(), &mut Scratch::default(), &mut frame);
+                        sheet.take(number, &frame);
+                    }
+                    track
+                }
+                None => {
+                    let track = self.shoot(frames, settings, lower_faces, &mut sheet, report)?;
+                    if committed.keeps() {
+                        let file = mp4::write(&track, None, &mp4::Tags::default()).map_err(fault)?;
+                        if let Err(error) = committed.keep(&name, &file) {
+                            report.log(&format!("what is drawn could not be kept for a restart: {error}"));
+                        }
+                    }
+                    track
+                }
+            };
+            tracks.push(track);
+            report.progress(reached as f64, total as f64, "frames");
+        }
+        if found > 0 {
+            report.log(&format!("{found} of {total} frames were already drawn before it was stopped"));
+        }
+        let track = VideoTrack::joined(&tracks).map_err(fault)?;
+        let video = mp4::write(&track, None, &mp4::Tags::default()).map_err(fault)?;
+        let columns = SHEET_COLUMNS.min(total as u32);
+        let sheet = video::contact_sheet(&sheet.frames, columns).map_err(fault)?;
+        let sheet = picture::jpeg_bytes(&sheet, 85).map_err(fault)?;
+        Ok(vec![
+            StepOutput { name: "video", media_type: "video/mp4", bytes: video },
+            StepOutput { name: "first_frame", media_type: "image/jpeg", bytes: first_frame },
+            StepOutput { name: "sheet", media_type: "image/jpeg", bytes: sheet },
+        ])
+    }
+
+    /// Draws and codes some frames.
+    fn shoot(
+        &self,
+        frames: Range<usize>,
+        settings: VideoSettings,
+        lower_faces: &LowerFaces,
+        sheet: &mut Sheet,
+        report: &mut dyn Report,
+    ) -> Result<VideoTrack, StepError> {
+        let fault = |error: MediaError| media_fault(error, "portrait");
+        let mut encoder = Encoder::new(settings).map_err(fault)?;
+        let blank = || vec![RgbImage::new(settings.width, settings.height); BATCH.min(frames.len())];
         let (mut drawing, mut drawn) = (blank(), blank());
         let mut waiting = 0;
-        let mut done = 0;
-        for batch in self.motion.frames.chunks(BATCH).map(Some).chain([None]) {
+        let mut done = frames.start;
+        loop {
             if report.cancelled() {
                 return Err(StepError::Cancelled);
             }
-            let numbers = done + waiting..done + waiting + batch.map_or(0, <[_]>::len);
+            let from = done + waiting;
+            let numbers = from..(from + BATCH).min(frames.end);
             let (coded, talked) = rayon::join(
                 || {
                     drawn[..waiting].iter().enumerate().try_for_each(|(i, frame)| {
@@ -129,21 +199,14 @@ impl Scene {
             );
             coded.map_err(fault)?;
             talked?;
-            done += waiting;
+            done = from;
             waiting = numbers.len();
             std::mem::swap(&mut drawing, &mut drawn);
-            report.progress(done as f64, total as f64, "frames");
+            report.progress(done as f64, self.motion.frames.len() as f64, "frames");
+            if done == frames.end {
+                return Ok(encoder.finish().map_err(fault)?);
+            }
         }
-        let track = encoder.finish().map_err(fault)?;
-        let video = mp4::write(&track, None, &mp4::Tags::default()).map_err(fault)?;
-        let columns = SHEET_COLUMNS.min(total as u32);
-        let sheet = video::contact_sheet(&sheet.frames, columns).map_err(fault)?;
-        let sheet = picture::jpeg_bytes(&sheet, 85).map_err(fault)?;
-        Ok(vec![
-            StepOutput { name: "video", media_type: "video/mp4", bytes: video },
-            StepOutput { name: "first_frame", media_type: "image/jpeg", bytes: first_frame },
-            StepOutput { name: "sheet", media_type: "image/jpeg", bytes: sheet },
-        ])
     }
 }
 
@@ -157,6 +220,11 @@ impl Sheet {
     fn new(total: usize) -> Self {
         let count = SHEET_FRAMES.min(total);
         Sheet { wanted: (0..count).map(|k| (2 * k + 1) * total / (2 * count)).collect(), frames: Vec::new() }
+    }
+
+    /// Which of these frames are wanted.
+    fn wanted_in(&self, frames: &Range<usize>) -> Vec<usize> {
+        self.wanted.iter().copied().filter(|at| frames.contains(at)).collect()
     }
 
     /// Keeps frame `at` if it is wanted; frames come in order.

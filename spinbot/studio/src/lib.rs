@@ -32,6 +32,7 @@
 mod clips;
 mod cloning;
 mod coarticulation;
+mod committed;
 mod drawing;
 mod ease;
 mod filming;

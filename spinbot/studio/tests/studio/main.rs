@@ -10,6 +10,7 @@ mod pictures;
 mod pocket;
 mod recorded;
 mod refusals;
+mod restart;
 mod scoring;
 mod speech;
 mod subtitles;
