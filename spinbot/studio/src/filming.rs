@@ -17,8 +17,6 @@ use spinbot_media::video::{self, Encoder, VideoSettings};
 use spinbot_media::{MediaError, RgbImage, mp4};
 use std::ops::Range;
 
-/// Frames drawn between two looks at [`Report::cancelled`].
-const BATCH: usize = 16;
 /// An hour at 60 frames a second.
 const MAX_FRAMES: usize = 216_000;
 /// Longest side of the picture: what `read_portrait` leaves.
@@ -75,13 +73,14 @@ impl Scene {
     }
 
     /// Draws and codes every frame: the outputs `video`, `first_frame` and `sheet` of [`spinbot::steps::Animate`], and the
-    /// preview `first_frame`.
+    /// preview `first_frame`. `batch` frames are drawn between two looks at [`Report::cancelled`].
     ///
     /// # Errors
     /// [`StepError::Cancelled`] between two batches; what `lower_faces` cannot draw; what cannot be coded.
     pub(crate) fn film(
         &self,
         quantizer: u8,
+        batch: usize,
         lower_faces: &LowerFaces,
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
@@ -97,11 +96,11 @@ impl Scene {
         report.preview("first_frame", "image/jpeg", &first_frame);
 
         let mut sheet = Sheet::new(total);
-        let blank = || vec![RgbImage::new(width, height); BATCH.min(total)];
+        let blank = || vec![RgbImage::new(width, height); batch.min(total)];
         let (mut drawing, mut drawn) = (blank(), blank());
         let mut waiting = 0;
         let mut done = 0;
-        for batch in self.motion.frames.chunks(BATCH).map(Some).chain([None]) {
+        for batch in self.motion.frames.chunks(batch).map(Some).chain([None]) {
             if report.cancelled() {
                 return Err(StepError::Cancelled);
             }
