@@ -1,4 +1,4 @@
-"""`--variant wav2lip` and `%capabilities` through the real kernel, engine and worker, with a Wav2Lip of random weights."""
+"""`--variant wav2lip` and `%capabilities` through the real kernel, engine and worker; Wav2Lip with random weights."""
 
 from __future__ import annotations
 
@@ -43,13 +43,16 @@ def test_wav2lip_is_asked_for_brought_and_rendered_with_its_licence_said(studio:
     [*_, need] = manifest(spinbot)["variant"]["wav2lip"]["needs"]
     assert need["present"] is False and need["bytes"] > 100e6 and "models add" in need["how"]
 
+    def models_add(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([spinbot, "models", "add", *arguments], capture_output=True, text=True, timeout=60)
+
     pickle = studio.cwd / "wav2lip_gan.pth"
     pickle.write_bytes(b"PK")
-    add = subprocess.run([spinbot, "models", "add", pickle], capture_output=True, text=True, timeout=60)
+    add = models_add(pickle)
     assert add.returncode != 0 and "can run code" in add.stderr and "state_dict" in add.stderr, add.stderr
     weights = studio.cwd / "mine.safetensors"
     shutil.copy(WEIGHTS, weights)
-    add = subprocess.run([spinbot, "models", "add", weights, "--as", "lips"], capture_output=True, text=True, timeout=60)
+    add = models_add(weights, "--as", "lips")
     assert add.returncode == 0, add.stderr
     assert add.stdout.startswith("added lips\nfor `%render --variant wav2lip`\n") and "non-commercial" in add.stdout
 

@@ -4,9 +4,9 @@
     python wav2lip.py --as-wide-as-the-authors FILE.safetensors     # weights alone, to measure speed with
 
 Needs torch, numpy and safetensors. The layers are those of the paper's network (Prajwal et al. 2020, repository
-Rudrabha/Wav2Lip, `models/wav2lip.py` and `models/conv.py`, whose tensor names they keep), written down anew as a table and
-with narrower channels, no two neighbours alike; the mel front end is that repository's `audio.py` with its `hparams.py`, in
-numpy. The authors' weights are not used: they may not be passed on.
+Rudrabha/Wav2Lip, `models/wav2lip.py` and `models/conv.py`, whose tensor names they keep), written down anew as a table
+and with narrower channels, no two neighbours alike; the mel front end is that repository's `audio.py` with its
+`hparams.py`, in numpy. The authors' weights are not used: they may not be passed on.
 
 `weights.safetensors` is a checkpoint; `cases.safetensors` holds sound and its mels, and what the network draws into the
 face whose byte `i` is `(7919 * i + 13) % 251`.
@@ -112,8 +112,13 @@ def randomise(network, generator):
 def mel_bank():
     """librosa's `filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)`."""
     step = np.log(6.4) / 27
-    to_mel = lambda hertz: hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) / step
-    to_hertz = lambda mel: mel * 200 / 3 if mel < 15 else 1000 * np.exp(step * (mel - 15))
+
+    def to_mel(hertz):
+        return hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) / step
+
+    def to_hertz(mel):
+        return mel * 200 / 3 if mel < 15 else 1000 * np.exp(step * (mel - 15))
+
     edges = np.array([to_hertz(mel) for mel in np.linspace(to_mel(55.0), to_mel(7600.0), BANDS + 2)])
     bins = np.arange(FFT // 2 + 1) * RATE / FFT
     rising = (bins[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]

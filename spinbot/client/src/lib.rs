@@ -87,7 +87,7 @@ pub mod prelude {
     pub use crate::bundle::{
         Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
     };
-    pub use crate::capabilities::{Capabilities, Choice, Group, Need};
+    pub use crate::capabilities::Capabilities;
     pub use crate::display::DisplayHandle;
     pub use crate::draw::Sampler;
     pub use crate::drawn::{Drawn, DrawnPicture};

@@ -22,8 +22,6 @@ use std::ops::Range;
 
 /// How long a chunk is, in seconds: it begins with a whole picture, which costs a few thousand bytes.
 const CHUNK_SECONDS: usize = 10;
-/// Frames drawn between two looks at [`Report::cancelled`].
-const BATCH: usize = 16;
 /// An hour at 60 frames a second.
 const MAX_FRAMES: usize = 216_000;
 /// Longest side of the picture: what `read_portrait` leaves.
@@ -81,13 +79,14 @@ impl Scene {
     }
 
     /// Draws and codes every frame: the outputs `video`, `first_frame` and `sheet` of [`spinbot::steps::Animate`], and the
-    /// preview `first_frame`.
+    /// preview `first_frame`. `batch` frames are drawn between two looks at [`Report::cancelled`].
     ///
     /// # Errors
     /// [`StepError::Cancelled`] between two batches; what `lower_faces` cannot draw; what cannot be coded.
     pub(crate) fn film(
         &self,
         quantizer: u8,
+        batch: usize,
         lower_faces: &LowerFaces,
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
@@ -129,7 +128,7 @@ impl Scene {
                     track
                 }
                 None => {
-                    let track = self.shoot(frames, settings, lower_faces, &mut sheet, report)?;
+                    let track = self.shoot((frames, batch), settings, lower_faces, &mut sheet, report)?;
                     if committed.keeps() {
                         let file = mp4::write(&track, None, &mp4::Tags::default()).map_err(fault)?;
                         if let Err(error) = committed.keep(&name, &file) {
@@ -157,10 +156,10 @@ impl Scene {
         ])
     }
 
-    /// Draws and codes some frames.
+    /// Draws and codes some frames, a batch at a time.
     fn shoot(
         &self,
-        frames: Range<usize>,
+        (frames, batch): (Range<usize>, usize),
         settings: VideoSettings,
         lower_faces: &LowerFaces,
         sheet: &mut Sheet,
@@ -168,7 +167,7 @@ impl Scene {
     ) -> Result<VideoTrack, StepError> {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let mut encoder = Encoder::new(settings).map_err(fault)?;
-        let blank = || vec![RgbImage::new(settings.width, settings.height); BATCH.min(frames.len())];
+        let blank = || vec![RgbImage::new(settings.width, settings.height); batch.min(frames.len())];
         let (mut drawing, mut drawn) = (blank(), blank());
         let mut waiting = 0;
         let mut done = frames.start;
@@ -177,7 +176,7 @@ impl Scene {
                 return Err(StepError::Cancelled);
             }
             let from = done + waiting;
-            let numbers = from..(from + BATCH).min(frames.end);
+            let numbers = from..(from + batch).min(frames.end);
             let (coded, talked) = rayon::join(
                 || {
                     drawn[..waiting].iter().enumerate().try_for_each(|(i, frame)| {

@@ -12,7 +12,6 @@ use crate::style::Style;
 use crate::variants::Variant;
 use crate::voices::STOCK;
 use crate::{Fault, Result};
-use std::fmt::Debug;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -76,7 +75,7 @@ impl Capabilities {
 /// A group of names that need nothing.
 fn named<T>(name: &str, chosen_by: &str, names: &[&str], about: impl Fn(T) -> String) -> Group
 where
-    T: FromStr<Err = Fault> + Default + PartialEq + Debug,
+    T: FromStr<Err = Fault> + Default + PartialEq,
 {
     let mut group =
         Group { name: name.into(), chosen_by: chosen_by.into(), default: String::new(), choices: Vec::new() };

@@ -4,6 +4,9 @@ use crate::filming::Scene;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range};
 use spinbot::{Fault, steps::Animate};
 
+/// Frames that are drawn together.
+const BATCH: usize = 16;
+
 impl Run for Animate {
     fn check(&self) -> Result<(), Fault> {
         in_range("quantizer", self.quantizer, 10, 40)
@@ -15,6 +18,6 @@ impl Run for Animate {
         _seed: u64,
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
-        Scene::read(inputs)?.film(self.quantizer, &|_| Ok(Vec::new()), report)
+        Scene::read(inputs)?.film(self.quantizer, BATCH, &|_| Ok(Vec::new()), report)
     }
 }

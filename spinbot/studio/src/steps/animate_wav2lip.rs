@@ -13,6 +13,9 @@ use spinbot::{Fault, steps::AnimateWav2lip};
 use spinbot_media::audio::{self, AudioCaps};
 use spinbot_models::wav2lip::{SAMPLE_RATE, SIDE};
 
+/// Frames that are drawn together: of more the network draws hardly more a second, and it is asked to stop less often.
+const BATCH: usize = 8;
+
 impl Run for AnimateWav2lip {
     fn check(&self) -> Result<(), Fault> {
         in_range("quantizer", self.quantizer, 10, 40)
@@ -47,6 +50,6 @@ impl Run for AnimateWav2lip {
             let drawn = network.speak(&face, &heard, frames, scene.motion.fps).map_err(model_fault)?;
             Ok(drawn.into_iter().map(|drawn| LowerFace::new(place, &seen, drawn)).collect())
         };
-        scene.film(self.quantizer, &lower_faces, report)
+        scene.film(self.quantizer, BATCH, &lower_faces, report)
     }
 }
