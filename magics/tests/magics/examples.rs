@@ -28,6 +28,10 @@ fn every_example_runs_and_shows_something() {
         let plans = magic.args().iter().any(|arg| arg.name == "dry-run");
         for example in magic.examples() {
             let mut notebook = notebook();
+            // What was left behind by a cell above.
+            for name in ["takes", "hellos"] {
+                notebook.leave_takes(name);
+            }
             let cell = without_computing(example.cell, plans);
             assert_eq!(notebook.error(&cell), "no error", "{cell}");
             assert!(!notebook.seen.is_empty(), "{cell} showed nothing");

@@ -222,7 +222,7 @@ pub struct Speak {
 
 impl StepParams for Speak {
     const KIND: &'static str = "speak";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [&'static str] = &["voice", "weights?", "narration?"];
     const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
 }

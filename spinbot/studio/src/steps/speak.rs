@@ -113,16 +113,13 @@ impl Run for Speak {
             report.log(&format!("{} parts came to no end of their own and were cut", spoken.unended));
         }
         let clip = finished(Clip::new(spoken.samples, SAMPLE_RATE))?;
-        let timing = serde_json::to_vec(&spoken.timing)
+        let told = spoken.timing.to_microseconds();
+        let timing = serde_json::to_vec(&told)
             .map_err(|error| Fault::new(format!("the timing could not be written: {error}")))?;
         Ok(vec![
             StepOutput { name: "speech", media_type: "audio/wav", bytes: audio::wav_bytes(&clip) },
             StepOutput { name: "timing", media_type: "application/json", bytes: timing },
-            StepOutput {
-                name: "subtitles",
-                media_type: "text/vtt",
-                bytes: spoken.timing.webvtt().into_bytes(),
-            },
+            StepOutput { name: "subtitles", media_type: "text/vtt", bytes: told.webvtt().into_bytes() },
         ])
     }
 }

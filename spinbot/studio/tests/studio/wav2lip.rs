@@ -34,7 +34,7 @@ fn the_lower_face_is_drawn_and_goes_with_the_head_while_the_rest_is_as_ever() {
     assert!(notice.ends_with("research and non-commercial use only"), "{notice}");
     let frames = |bytes: &[u8]| video::decode(&mp4::read_video(bytes).unwrap()).unwrap();
     let talking = frames(&file);
-    let scene = ["picture", "landmarks", "motion"].map(|name| (name, chain.path(name)));
+    let scene = ["picture", "landmarks", "matte", "motion"].map(|name| (name, chain.path(name)));
     let ever = chain.attempt(&Animate { quantizer: 24 }, &scene, &mut Told::default()).unwrap();
     let ever = frames(&ever[0].bytes);
     assert_eq!((talking.len(), talking[0].dimensions()), (ever.len(), ever[0].dimensions()));
@@ -75,7 +75,7 @@ fn the_lower_face_is_drawn_and_goes_with_the_head_while_the_rest_is_as_ever() {
         (reference("cases.safetensors"), "`face_encoder_blocks.0.0.conv_block.0.weight` is missing", None),
         (pickle, "pickled weights can run code", Some("weights_only=True")),
     ] {
-        let inputs = [&inputs[..4], &[("weights", weights)]].concat();
+        let inputs = [&inputs[..5], &[("weights", weights)]].concat();
         let refused = chain.attempt(&animate, &inputs, &mut Told::default());
         let Err(StepError::Fault(fault)) = refused else { panic!("{words}: was taken") };
         assert!(fault.message.contains(words), "{fault}");
