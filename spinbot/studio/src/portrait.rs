@@ -89,7 +89,7 @@ enum Follows {
 /// What talks in one frame.
 enum Talking<'a> {
     /// The photo's own lips, posed.
-    Lips(Mouth),
+    Lips(&'a Mouth),
     /// A lower face over a photo that keeps its mouth.
     LowerFace(&'a LowerFace),
 }
@@ -185,9 +185,13 @@ impl Portrait {
         scratch: &mut Scratch,
         out: &mut [u8],
     ) {
+        let mouth;
         let talking = match lower_face {
-            None => Talking::Lips(Mouth::pose(&self.lips, frame)),
             Some(lower_face) => Talking::LowerFace(lower_face),
+            None => {
+                mouth = Mouth::pose(&self.lips, frame);
+                Talking::Lips(&mouth)
+            }
         };
         scratch.displacements.clear();
         scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &talking, frame)));

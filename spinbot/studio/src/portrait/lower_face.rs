@@ -108,6 +108,7 @@ fn share([x, y]: Point) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn points() -> Vec<[f32; 2]> {
