@@ -7,13 +7,14 @@ use crate::intake::{Files, known_kind};
 use crate::jobs::Jobs;
 use crate::journal::Record;
 use crate::key::{StepIdentity, sorted};
+use crate::lineage::lineage;
 use crate::progress::Progress;
 use crate::store::{MadeBy, Store};
 use crate::worker::{Task, TaskInput};
 use spinbot::event::{ArtifactRef, EventBody};
 use spinbot::provenance::{MadeInput, MadeStep, Provenance};
-use spinbot::{Digest, Fault, Input, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use spinbot::{Digest, Fault, Input, Plan, Step};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -70,7 +71,7 @@ fn run_job(
             return Err(here(Stopped::Cancelled));
         }
         progress.step(at);
-        let inputs = find_inputs(step, record.files(), &made, &done, store).map_err(here)?;
+        let inputs = find_inputs(step, plan, record.files(), &made, &done, store).map_err(here)?;
         let (outputs, made_step) =
             run_step(record, step, &inputs, store, catalogue, bench, &mut progress).map_err(here)?;
         made.insert(step.id.clone(), outputs);
@@ -170,6 +171,7 @@ fn lost(digest: &Digest) -> Stopped {
 /// What feeds each input of a step; `done` are the steps before it.
 fn find_inputs(
     step: &Step,
+    plan: &Plan,
     files: &Files,
     made: &Made,
     done: &[MadeStep],
@@ -191,7 +193,10 @@ fn find_inputs(
                 .get(step)
                 .and_then(|outputs| outputs.get(output))
                 .and_then(|artifact| stored(&artifact.digest, output)),
-            Input::Provenance => stored(&store.keep_json(&Provenance::new(lineage(step, done)), name)?, name),
+            Input::Provenance => {
+                let provenance = Provenance::new(lineage(step, plan, done));
+                stored(&store.keep_json(&provenance, name)?, name)
+            }
         })
     };
     let inputs = step.inputs.iter().map(|(name, input)| {
@@ -202,28 +207,6 @@ fn find_inputs(
         Ok((name.clone(), found))
     });
     inputs.collect()
-}
-
-/// The steps before `step` that anything of it comes from, in their order: a plan may make several things.
-fn lineage(step: &Step, done: &[MadeStep]) -> Vec<MadeStep> {
-    let mut wanted: BTreeSet<&str> = step
-        .inputs
-        .values()
-        .filter_map(|input| match input {
-            Input::Output { step, .. } => Some(step.as_str()),
-            _ => None,
-        })
-        .collect();
-    let mut found = Vec::new();
-    for made in done.iter().rev() {
-        if wanted.remove(made.id.as_str()) {
-            let from = made.inputs.values().filter_map(|input| input.from.as_deref()?.rsplit_once('.'));
-            wanted.extend(from.map(|(step, _)| step));
-            found.push(made.clone());
-        }
-    }
-    found.reverse();
-    found
 }
 
 /// All that the step's result depends on, and the key made of it.
@@ -278,41 +261,4 @@ fn tell_outputs(
         record.append(EventBody::Artifact { step: step.id.clone(), output, artifact })?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use spinbot::steps::Encode;
-
-    #[test]
-    fn a_video_is_made_of_what_it_comes_from_and_not_of_its_neighbours() {
-        let made = |id: &str, from: &[&str]| MadeStep {
-            id: id.into(),
-            kind: id.into(),
-            version: 1,
-            params: serde_json::Value::Null,
-            inputs: (from.iter())
-                .map(|from| {
-                    let input = MadeInput { sha256: String::new(), from: Some(format!("{from}.out")) };
-                    ((*from).to_owned(), input)
-                })
-                .collect(),
-            models: BTreeMap::new(),
-            seed: 0,
-            device: "cpu".into(),
-        };
-        let done = [
-            made("picture", &[]),
-            made("speech", &[]),
-            made("one", &["picture", "speech"]),
-            made("two", &["picture", "speech"]),
-        ];
-        let encode = Step::new(&Encode { title: String::new() });
-        let encode = encode
-            .with("video", Input::Output { step: "two".into(), output: "out".into() })
-            .with("provenance", Input::Provenance);
-        let ids: Vec<String> = lineage(&encode, &done).into_iter().map(|made| made.id).collect();
-        assert_eq!(ids, ["picture", "speech", "two"]);
-    }
 }
