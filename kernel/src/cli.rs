@@ -77,6 +77,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ModelAction,
     },
+    /// List what can be chosen, variants, presets, voices and models, with what each needs and whether it is here
+    Capabilities {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run steps for an engine (the engine calls this)
     #[command(hide = true)]
     Worker,
@@ -170,6 +176,15 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Engine { background, stop, status } => engine(background, stop, status)?,
         Command::Jobs { cancel, limit } => jobs(cancel, limit)?,
         Command::Models { action } => return models(action),
+        Command::Capabilities { json } => {
+            let manifest = crate::capabilities::capabilities()?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&manifest)?),
+                false => {
+                    println!("{}", spinbot::Show::bundle(&manifest).data["text/plain"].as_str().unwrap_or(""))
+                }
+            }
+        }
         Command::Worker => spinbot_engine::worker_main().context("the worker's pipes")?,
         Command::Runtime => {
             anyhow::bail!("`spinbot runtime` is run by a kernel, which speaks to it over pipes")
@@ -276,7 +291,12 @@ fn models(action: ModelAction) -> anyhow::Result<ExitCode> {
             return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         ModelAction::Add { path, name } => {
-            println!("added {}", with_help(store.add(&path, name.as_deref()))?.id);
+            let model = with_help(store.add(&path, name.as_deref()))?;
+            println!("added {}", model.id);
+            if let Some(variant) = spinbot::Variant::of_model(&model.path).map(spinbot::Variant::about) {
+                println!("for `%render --variant {}`", variant.name);
+                variant.licence.iter().for_each(|licence| println!("{licence}"));
+            }
         }
         ModelAction::Scan { folders } => {
             let folders = if folders.is_empty() { usual_folders() } else { folders };

@@ -2,6 +2,7 @@
 //!
 //! Only what must come before any thread is decided here; the commands are in `cli`.
 
+mod capabilities;
 mod cli;
 mod evaluator;
 mod install;

@@ -2,10 +2,12 @@
 
 mod bash;
 mod cancel;
+mod capabilities;
 mod clone_voice;
 mod draw;
 mod html;
 mod jobs;
+mod keep;
 mod listen;
 mod loras;
 mod lsmagic;
@@ -24,10 +26,12 @@ use crate::magic::Magic;
 pub(crate) const ALL: &[&dyn Magic] = &[
     &bash::Bash,
     &cancel::Cancel,
+    &capabilities::Capabilities,
     &clone_voice::CloneVoice,
     &draw::Draw,
     &html::Html,
     &jobs::Jobs,
+    &keep::Keep,
     &listen::Listen,
     &loras::Loras,
     &lsmagic::LsMagic,

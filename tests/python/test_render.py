@@ -220,3 +220,21 @@ def test_a_killed_engine_is_replaced_at_the_next_render(studio: Conversation, ho
     cell = studio.run(GOOD + " --seed 109")
     assert cell.ok, cell.shown
     assert Engine(home).status()["pid"] != first
+
+
+def test_takes_share_what_they_can_and_one_is_kept_as_a_file(studio: Conversation, home):
+    line = '%render --portrait face.png --text "Hello there." --preset draft --takes 2'
+    cell = studio.run(line)
+    assert cell.ok, cell.error
+    grid = cell.displays("text/html")[-1]
+    assert grid.count("<video") == 2 and "seed 1" in grid, grid[:500]
+    journal = max(Engine(home).journals().values(), key=lambda events: events[0]["at"])
+    started = [event["step"] for event in journal if event["event"] == "step_started"]
+    assert started.count("speak") == 1 and {"animate", "animate_2"} <= set(started), started
+    assert studio.value("takes.len()") == "2"
+    kept = studio.run("%keep 2 --as second")
+    assert kept.ok, kept.error
+    assert studio.value("second.path() == takes.keep(2)?.path()") == "true"
+    assert (studio.cwd / "second.mp4").read_bytes()[4:8] == b"ftyp"
+    metadata = studio.value("second.metadata()?.provenance.unwrap().steps.len()")
+    assert metadata == studio.value("takes.keep(1)?.metadata()?.provenance.unwrap().steps.len()"), metadata

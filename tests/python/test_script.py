@@ -24,7 +24,7 @@ TOPIC = "why octopuses have three hearts"
 def test_the_direct_notebook_runs_from_topics_to_videos(warm: None) -> None:
     bundles = well_executed(DIRECT, executed(DIRECT))
     html = "".join(bundle.get("text/html", "") for bundle in bundles)
-    assert html.count("<video") == 4, "one for each %render; Rust cells show what they are told to"
+    assert html.count("<video") == 7, "one for each %render, and three takes; Rust cells show what they are told to"
     assert "by SmolLM2" in html
 
 

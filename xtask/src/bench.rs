@@ -20,6 +20,7 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "kernel", script: "bench_kernel.py", peers: false, example: None },
     Bench { name: "render", script: "bench_render.py", peers: false, example: None },
+    Bench { name: "topic", script: "bench_topic.py", peers: false, example: None },
     Bench { name: "tts", script: "bench_tts.py", peers: true, example: Some("speech_stages") },
     Bench { name: "diffusion", script: "bench_diffusion.py", peers: true, example: Some("diffusion_speed") },
     Bench { name: "script", script: "bench_script.py", peers: true, example: Some("language_speed") },

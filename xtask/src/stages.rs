@@ -51,9 +51,9 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "render",
-        about: "%render through engine and worker: bad inputs, killed workers, two kernels",
+        about: "%render through engine and worker: bad inputs, killed workers, two kernels; variants and %capabilities",
         cargo: None,
-        python: &["test_render.py"],
+        python: &["test_render.py", "test_variants.py"],
         models: false,
         browsers: false,
     },

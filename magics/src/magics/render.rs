@@ -4,10 +4,12 @@ use super::draw;
 use super::script::{self, ALLOW_REMOTE, LLM, OLLAMA, PERSONA, SECONDS, TONE};
 use crate::error::{Failure, MagicError};
 use crate::spec::{Arg, BodyKind, DETACH, DRY_RUN, Example, Kind, SEED, SPEED, named};
-use crate::view::{self, Player, Source};
+use crate::view::{self, Player, Source, TakeCell, TakesCard};
 use crate::{Call, Magic, Session, beside, convert, follow, leave};
 use spinbot::render::{Preset, Subtitles};
-use spinbot::{Bundle, Fault, JobView, Plan, Take};
+use spinbot::style::Style;
+use spinbot::takes::MOST_TAKES;
+use spinbot::{Bundle, Fault, JobView, Take, Takes, Variant};
 use std::path::Path;
 
 pub(crate) struct Render;
@@ -47,9 +49,16 @@ const ARGS: &[Arg] = &[
     )
     .default("standard"),
     Arg::flag(
+        "variant",
+        "VARIANT",
+        Kind::Choice(Variant::NAMES),
+        "How it is made to talk: the picture itself is moved, or Wav2Lip draws the lower face, with weights that you bring.",
+    )
+    .default("portrait"),
+    Arg::flag(
         "style",
         "STYLE",
-        Kind::Choice(&["still", "lively"]),
+        Kind::Choice(Style::NAMES),
         "Whether only mouth and lids move, or head and brows too.",
     )
     .default("lively"),
@@ -74,6 +83,13 @@ const ARGS: &[Arg] = &[
         Kind::Text,
         "Where the face is, when none is found or another is meant: left eye, right eye, the mouth's left and right corner, as `49,54 80,54 52,79 77,79`.",
     ),
+    Arg::flag(
+        "takes",
+        "N",
+        Kind::Int { min: 1, max: MOST_TAKES as i64 },
+        "How many takes, of the seeds from --seed on: a grid of players, of which `%keep` keeps one.",
+    )
+    .default("1"),
     Arg::switch("keep-aspect", "Keep the photo's own shape instead of a square around the face."),
     named("take"),
     SEED,
@@ -107,6 +123,11 @@ impl Magic for Render {
          use `%script --edit`.\n\n\
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \
          pocket-tts. \
+         With `--variant wav2lip` the lower face is drawn by Wav2Lip from the sound. Its weights are not SpinBot's to give, and \
+         those of its authors are for research and non-commercial use only: without them the cell says how to get them and \
+         make them known, and what is made with them says so under the player and in its tags. `%capabilities` lists the \
+         variants with what they need.\n\n\
+         With `--takes 4` what is left to chance differs: blinks and head, a bot's drawing, a topic's script. What is the same is          done once. The variable, `takes` when not named, is of type `spinbot::Takes`; `%keep 2` keeps the second.\n\n\
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
          too large for the notebook is written to `spinbot-media/` beside it.\n\n\
          The file's tags say that it is synthetic and what it was made of: `take.metadata()?`."
@@ -147,8 +168,16 @@ impl Magic for Render {
                 about: "The same with its words in the picture.",
             },
             Example {
+                cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --takes 4",
+                about: "Four takes in a grid; `%keep 2` keeps the second.",
+            },
+            Example {
                 cell: "%render --portrait me.jpg --speech hello.wav --intro \"Hello from me\" --outro \"Thank you\"",
                 about: "With a card before and after it.",
+            },
+            Example {
+                cell: "%render --portrait me.jpg --text \"Hello, nice to meet you.\" --variant wav2lip",
+                about: "With lips drawn by Wav2Lip, after `spinbot models add wav2lip.safetensors`.",
             },
             Example {
                 cell: "%render --portrait me.jpg --text \"Beep.\" --face \"49,54 80,54 52,79 77,79\"",
@@ -162,8 +191,7 @@ impl Magic for Render {
     }
 
     fn instead_of(&self, given: &str) -> Option<String> {
-        let later = ["--topic", "--variant", "--takes"];
-        (!given.starts_with('-') || later.contains(&given)).then(|| FORMS.to_owned())
+        (!given.starts_with('-') || given == "--topic").then(|| FORMS.to_owned())
     }
 
     fn run(&self, call: &Call, cx: &mut dyn Session) -> Result<(), Failure> {
@@ -175,8 +203,16 @@ impl Magic for Render {
             return Err(nothing_to_say(call).into());
         }
         let fault = |fault: Fault| Failure::from(call.fault(fault));
-        let plan = plan(call, cx)?;
+        let render = ordered(call, cx)?;
+        let plan = render.plan().map_err(fault)?;
         let Some((display_id, view)) = follow::run(plan, call, cx)? else { return Ok(()) };
+        if takes(call) > 1 {
+            let taken = render.taken(&view).map_err(fault)?;
+            let name = call.text("as").filter(|_| call.span("as").is_some()).unwrap_or("takes").to_owned();
+            leave::from_json("spinbot::Takes", &taken.to_json().map_err(fault)?, &name, call, cx)?;
+            cx.update(&display_id, &shown_takes(&taken, &view, &name, call, cx.cwd())?);
+            return Ok(());
+        }
         let name = call.text("as").unwrap_or("take").to_owned();
         let take = Take::of(&view).map_err(fault)?;
         // First the variable: a player that cannot be shown must not lose the take.
@@ -218,11 +254,20 @@ fn preset(call: &Call) -> Preset {
     call.text("preset").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
+fn variant(call: &Call) -> Variant {
+    call.text("variant").and_then(|name| name.parse().ok()).unwrap_or_default()
+}
+
 fn subtitles(call: &Call) -> Subtitles {
     call.text("subtitles").and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
-fn plan(call: &Call, cx: &mut dyn Session) -> Result<Plan, Failure> {
+fn takes(call: &Call) -> u64 {
+    call.int("takes").and_then(|count| u64::try_from(count).ok()).unwrap_or(1)
+}
+
+/// The render that is ordered.
+fn ordered(call: &Call, cx: &mut dyn Session) -> Result<spinbot::render::Render, Failure> {
     let fault = |fault: Fault| Failure::from(call.fault(fault));
     let (store, profiles) = (cx.loras(), cx.profiles());
     let models = profiles.models().clone();
@@ -252,7 +297,8 @@ fn plan(call: &Call, cx: &mut dyn Session) -> Result<Plan, Failure> {
     if let Some(speed) = call.number("speed") {
         render = render.speed(speed);
     }
-    if call.text("style") == Some("still") {
+    render = render.variant(variant(call));
+    if call.text("style").and_then(|name| name.parse().ok()) == Some(Style::Still) {
         render = render.still();
     }
     if let Some(face) = call.text("face") {
@@ -274,7 +320,7 @@ fn plan(call: &Call, cx: &mut dyn Session) -> Result<Plan, Failure> {
     if let Some(seed) = call.int("seed").and_then(|seed| u64::try_from(seed).ok()) {
         render = render.seed(seed);
     }
-    render.plan().map_err(fault)
+    Ok(render.takes(takes(call)))
 }
 
 /// The player of a finished take.
@@ -293,6 +339,9 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     if let Some(script) = take.script().ok().flatten() {
         facts.push(("says", script.narration));
         facts.extend(script.notes.into_iter().map(|note| ("note", note)));
+    }
+    if let Some(licence) = variant(call).about().licence {
+        facts.push(("licence", licence.to_owned()));
     }
     facts.push(("variable", name.to_owned()));
     let text = format!(
@@ -318,6 +367,62 @@ fn shown(take: &Take, view: &JobView, name: &str, call: &Call, cwd: &Path) -> Re
     let player =
         Player { source, poster: poster.as_deref(), width, subtitles: words.as_deref(), facts: &facts, text };
     Ok(player.bundle())
+}
+
+/// The players of finished takes.
+fn shown_takes(
+    taken: &Takes,
+    view: &JobView,
+    name: &str,
+    call: &Call,
+    cwd: &Path,
+) -> Result<Bundle, MagicError> {
+    /// Widest player of a grid, in CSS pixels.
+    const WIDEST: u32 = 320;
+    let fault = |fault: Fault| call.fault(fault);
+    let posters: Vec<Option<Vec<u8>>> = taken
+        .iter()
+        .map(|(_, take)| take.poster().and_then(|poster| std::fs::read(&poster.path).ok()))
+        .collect();
+    let sizes = taken.iter().zip(&posters).map(|((_, take), poster)| {
+        view::inline_size(take.artifact().size, poster.as_ref().map_or(0, |jpeg| jpeg.len() as u64))
+    });
+    let inline = sizes.sum::<u64>() <= beside::LARGEST_OUTPUT;
+    let mut videos = Vec::new();
+    for (number, (_, take)) in (1..).zip(taken.iter()) {
+        videos.push(match inline {
+            true => (take.bytes().map_err(fault)?, None),
+            false => (Vec::new(), Some(put_beside(take, &format!("{name}-{number}"), cwd).map_err(fault)?)),
+        });
+    }
+    let caption = |seed: u64, take: &Take| {
+        let length =
+            take.duration().ok().map_or(String::new(), |length| format!(", {}", view::seconds(length)));
+        let says =
+            take.script().ok().flatten().map_or(String::new(), |script| format!(": {}", script.narration));
+        format!("seed {seed}{length}{says}")
+    };
+    let cells: Vec<TakeCell<'_>> = (taken.iter().zip(&posters).zip(&videos))
+        .map(|(((seed, take), poster), (video, path))| TakeCell {
+            source: path.as_deref().map_or(Source::Inline(video), Source::Beside),
+            poster: poster.as_deref(),
+            caption: caption(seed, take),
+        })
+        .collect();
+    let took = view::seconds(taken.seconds());
+    let mut facts = vec![("made in", took.clone())];
+    if !view.cached.is_empty() {
+        facts.push(("already there", view.cached.join(", ")));
+    }
+    if let Some(licence) = variant(call).about().licence {
+        facts.push(("licence", licence.to_owned()));
+    }
+    facts.push(("variable", name.to_owned()));
+    let of = if name == "takes" { String::new() } else { format!(" --of {name}") };
+    facts.push(("keep one", format!("%keep 1{of}")));
+    let text = format!("{name}: {} takes, made in {took}; `%keep 1{of}` keeps the first", taken.len());
+    let width = preset(call).size_and_quantizer().0.min(WIDEST);
+    Ok(TakesCard { cells: &cells, width, facts: &facts, text }.bundle())
 }
 
 fn put_beside(take: &Take, name: &str, cwd: &Path) -> Result<String, Fault> {

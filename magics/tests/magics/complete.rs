@@ -24,7 +24,7 @@ fn names_flags_choices_and_files_complete() {
     check(
         "let a = 1;\n%|",
         Some(
-            "%cancel %clone_voice %draw %jobs %listen %loras %lsmagic %models %render %script %speak %time %train_lora %voices / %",
+            "%cancel %capabilities %clone_voice %draw %jobs %keep %listen %loras %lsmagic %models %render %script %speak %time %train_lora %voices / %",
         ),
     );
     check(
@@ -50,7 +50,7 @@ fn names_flags_choices_and_files_complete() {
     check(
         "%render --portrait me.jpg |--x",
         Some(
-            "--allow-remote --as --bot --detach --dry-run --face --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --stage --style --subtitles --text --tone --voice / ",
+            "--allow-remote --as --bot --detach --dry-run --face --intro --keep-aspect --llm --music --ollama --outro --persona --preset --seconds --seed --speech --speed --stage --style --subtitles --takes --text --tone --variant --voice / ",
         ),
     );
     check("%%render\npor|", Some("portrait / por"));

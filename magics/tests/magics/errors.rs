@@ -372,14 +372,13 @@ error: %render needs someone who talks: `portrait` or `bot`
 help: add `portrait = \"IMAGE\"` or `bot = \"LORA\"`",
     );
     check(
-        "%%render\nportrait = \"me.jpg\"\ntakes = 4",
+        "%%render\nportrait = \"me.jpg\"\nshots = 4",
         "
-error: %%render has no `takes`
+error: %%render has no `shots`
   |
-3 | takes = 4
+3 | shots = 4
   | ^^^^^
-help: this version renders a picture or a bot with a topic, a text or a recording: `%render \"TOPIC\" --portrait IMAGE` \
-or `--bot LORA`, `--text \"WORDS\"` or `--speech CLIP`; put the whole topic into quotes",
+help: `%render?` shows what it takes",
     );
     let broken = Notebook::new().error("%%render\nportrait = me.jpg\n");
     assert!(broken.starts_with("error: the lines below %%render are not TOML: "), "{broken}");

@@ -203,3 +203,105 @@ fn a_dry_run_and_a_detached_one_do_not_wait() {
     assert_eq!(notebook.engine.seen.borrow().len(), 1);
     assert!(notebook.text().contains("job 0f2k is queued"), "{}", notebook.text());
 }
+
+#[test]
+fn a_variant_brings_its_model_and_its_licence() {
+    let mut notebook = Notebook::new();
+    notebook.run(&format!("{CELL} --dry-run --variant wav2lip")).unwrap();
+    for wanted in ["weights = the model lips", "speech = read_speech.speech, weights"] {
+        assert!(notebook.text().contains(wanted), "`{wanted}` is missing in {}", notebook.text());
+    }
+    notebook.engine.script.set(|engine, _| done(engine, b"an mp4"));
+    notebook.run(&format!("{CELL} --variant wav2lip")).unwrap();
+    assert!(notebook.html().contains("research and non-commercial use only"), "{}", notebook.html());
+    notebook.run(CELL).unwrap();
+    assert!(!notebook.html().contains("non-commercial"), "{}", notebook.html());
+
+    std::fs::remove_file(notebook.folder.path().join("models/added.json")).unwrap();
+    let error = notebook.error(&format!("{CELL} --variant wav2lip"));
+    let expected = "\
+error: the variant `wav2lip` needs weights of Wav2Lip, which only you can bring
+  |
+1 | %render --portrait me.jpg --speech hello.wav --variant wav2lip
+  |                                                        ^^^^^^^
+help: get a checkpoint of github.com/Rudrabha/Wav2Lip";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(notebook.engine.seen.borrow().iter().filter(|line| line.starts_with("submit")).count(), 2);
+}
+
+#[test]
+fn capabilities_are_a_table_and_go_with_it_as_json() {
+    let mut notebook = Notebook::new();
+    notebook.script(
+        r#"[ "$*" = "capabilities --json" ] || exit 1
+echo '{"software": "spinbot 1", "groups": [{"name": "preset", "chosen_by": "%render --preset NAME", "default": "draft",
+"choices": [{"name": "draft", "about": "A small one.", "needs": [{"id": "kokoro", "title": "Kokoro", "bytes": 5000000,
+"licence": "Apache-2.0", "present": false, "how": "`spinbot models pull kokoro`"}]}]}]}'"#,
+    );
+    notebook.run("%capabilities").unwrap();
+    for shown in [notebook.text(), notebook.html()] {
+        for wanted in
+            ["draft (default)", "A small one.", "kokoro, 5.0 MB, Apache-2.0, not here", "Kokoro: `spinbot"]
+        {
+            assert!(shown.contains(wanted), "`{wanted}` is missing in {shown}");
+        }
+    }
+    let json = &notebook.shown.last().unwrap().data[spinbot::capabilities::MIME];
+    assert_eq!(json["groups"][0]["choices"][0]["needs"][0]["present"], false);
+    notebook.script("echo oops >&2; exit 3");
+    let error = notebook.error("%capabilities");
+    assert!(
+        error.contains("tells no capabilities: oops") && error.contains("help: put `spinbot` on"),
+        "{error}"
+    );
+}
+
+/// Two finished takes.
+fn two_takes(engine: &FakeEngine, _: &str) -> Vec<Result<EventBody, Fault>> {
+    let mut events = begun(engine);
+    for (step, name, bytes) in [("encode", "one.mp4", b"first "), ("encode_2", "two.mp4", b"second")] {
+        let artifact = engine.artifact(name, "video/mp4", bytes);
+        events.push(Ok(EventBody::Artifact { step: step.into(), output: "video".into(), artifact }));
+    }
+    let result = engine.artifact("one.mp4", "video/mp4", b"first ");
+    events.push(Ok(EventBody::Done { result, seconds: 5.0 }));
+    events
+}
+
+#[test]
+fn takes_are_shown_in_a_grid_and_one_of_them_is_kept_as_a_variable_and_a_file() {
+    let mut notebook = Notebook::new();
+    notebook.engine.script.set(two_takes);
+    notebook.run("%render --portrait me.jpg --text \"Hello.\" --takes 2 --seed 4").unwrap();
+    let html = notebook.html();
+    assert_eq!(html.matches("<video controls").count(), 2, "{html}");
+    for wanted in ["seed 4", "seed 5", "data:video/mp4;base64,c2Vjb25k", "%keep 1"] {
+        assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
+    }
+    assert!(notebook.text().starts_with("takes: 2 takes, made in "), "{}", notebook.text());
+    assert!(notebook.seen.iter().any(|line| line.starts_with("bind takes: spinbot::Takes")));
+
+    notebook.run("%keep 2").unwrap();
+    let file = notebook.folder.path().join("take.mp4");
+    assert_eq!(std::fs::read(&file).unwrap(), b"second");
+    assert!(notebook.seen.iter().any(|line| line.starts_with("bind take: spinbot::Take = ")));
+    assert!(notebook.seen.iter().any(|line| line.contains("take 2 is in take.mp4")), "{:?}", notebook.seen);
+    // Again: nothing is in the way. Another take: a file is, and is not overwritten.
+    notebook.run("%keep 2\n%keep 1").unwrap();
+    assert_eq!(std::fs::read(notebook.folder.path().join("take-2.mp4")).unwrap(), b"first ");
+    let error = notebook.error("%keep 1 --to take.mp4");
+    assert!(error.contains("another file lies there") && error.contains("--to"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"second");
+    notebook.run("%keep 1 --as first --to kept.mp4").unwrap();
+    assert_eq!(std::fs::read(notebook.folder.path().join("kept.mp4")).unwrap(), b"first ");
+    for (cell, words) in [
+        ("%keep 3", "there is no take 3"),
+        ("%keep 0", "0"),
+        ("%keep 1 --of others", "there are no takes called `others`"),
+        ("%keep", "NUMBER"),
+        ("%render --portrait me.jpg --text \"Hello.\" --takes 10", "10"),
+    ] {
+        let error = notebook.error(cell);
+        assert!(error.contains(words) && error.contains("help"), "{cell}: {error}");
+    }
+}

@@ -8,6 +8,7 @@ use spinbot_magics::cell::{Segment, split};
 use spinbot_magics::{EvalFailure, Failure, Jobs, Session, StreamName, Timing, execute};
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -58,8 +59,16 @@ fn lora() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat()
 }
 
+/// A file of the tensor that weights of Wav2Lip are known by.
+fn wav2lip() -> Vec<u8> {
+    let header =
+        r#"{"face_encoder_blocks.0.0.conv_block.0.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat()
+}
+
 impl Notebook {
-    /// A notebook whose folder holds `me.jpg` and `hello.wav`, with the model `dreams` and the LoRA `nova`.
+    /// A notebook whose folder holds `me.jpg` and `hello.wav`, with the models `dreams` and `lips`, of Wav2Lip, and the LoRA
+    /// `nova`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["me.jpg", "hello.wav"] {
@@ -67,8 +76,13 @@ impl Notebook {
         }
         std::fs::create_dir_all(folder.path().join("models")).unwrap();
         std::fs::create_dir_all(folder.path().join("loras")).unwrap();
-        let model = serde_json::json!([{"id": "dreams", "path": "dreams", "sha256": "a".repeat(64)}]);
-        std::fs::write(folder.path().join("models/added.json"), model.to_string()).unwrap();
+        let lips = folder.path().join("models/lips.safetensors");
+        std::fs::write(&lips, wav2lip()).unwrap();
+        let models = serde_json::json!([
+            {"id": "dreams", "path": "dreams", "sha256": "a".repeat(64)},
+            {"id": "lips", "path": lips, "sha256": "b".repeat(64)},
+        ]);
+        std::fs::write(folder.path().join("models/added.json"), models.to_string()).unwrap();
         std::fs::write(folder.path().join("loras/nova.safetensors"), lora()).unwrap();
         let engine = FakeEngine {
             seen: RefCell::default(),
@@ -88,6 +102,23 @@ impl Notebook {
             program: "echo",
             ids: 0,
         }
+    }
+
+    /// Puts a shell script in the program's place.
+    pub(crate) fn script(&mut self, script: &str) {
+        let program = self.folder.path().join("program");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.program = "program";
+    }
+
+    /// Leaves two takes under that name.
+    pub(crate) fn leave_takes(&mut self, name: &str) {
+        let video = self.engine.artifact(name, "video/mp4", b"an mp4");
+        let take = serde_json::json!({"job": "0f2k", "video": video, "first_frame": null, "seconds": 1.0});
+        let takes = serde_json::json!({"job": "0f2k", "takes": [[0, take], [1, take]], "seconds": 2.0});
+        let left = format!("spinbot::Takes::from_json(r#\"{takes}\"#)?");
+        self.bind(name, "spinbot::Takes", &left).unwrap();
     }
 
     /// Runs a cell as the kernel does, up to its first failure.
@@ -164,9 +195,21 @@ impl Session for Notebook {
         }
     }
 
-    /// Knows `name`, `count` and `photo`.
+    /// Knows `name`, `count` and `photo`, and takes that were left behind.
     fn eval_to_string(&mut self, expr: &str) -> Result<String, Fault> {
+        let taken = expr.strip_prefix("spinbot::takes::json_of(&").and_then(|rest| rest.strip_suffix(')'));
+        let bound = taken.and_then(|name| {
+            let left = format!("bind {name}: spinbot::Takes = spinbot::Takes::from_json(r#\"");
+            self.seen
+                .iter()
+                .rev()
+                .find_map(|line| line.strip_prefix(&left)?.strip_suffix("\"#)?"))
+                .map(str::to_owned)
+        });
         self.seen.push(format!("eval_to_string {expr}"));
+        if let Some(json) = bound {
+            return Ok(json);
+        }
         match expr {
             "name" => Ok("nova".into()),
             "count" => Ok("7".into()),

@@ -4,7 +4,6 @@ use crate::session::{FakeEngine, Notebook};
 use spinbot::event::ArtifactRef;
 use spinbot::{EventBody, Fault, Plan};
 use spinbot_magics::Failure;
-use std::os::unix::fs::PermissionsExt;
 
 type Events = Vec<Result<EventBody, Fault>>;
 
@@ -472,12 +471,10 @@ fn listening_tells_what_was_heard() {
 #[test]
 fn models_are_fetched_by_the_programs_own_command_line() {
     let mut notebook = Notebook::new();
-    let program = notebook.folder.path().join("program");
-    let script = "#!/bin/sh\necho \"asked: $*\"\ncase \"$*\" in *broken) echo 'fetching' >&2\n\
-                  printf 'spinbot: no model is called `broken`\\nhelp: known models: kokoro\\n' >&2; exit 1;; esac\n";
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    notebook.program = "program";
+    notebook.script(
+        "echo \"asked: $*\"\ncase \"$*\" in *broken) echo 'fetching' >&2\n\
+         printf 'spinbot: no model is called `broken`\\nhelp: known models: kokoro\\n' >&2; exit 1;; esac\n",
+    );
     notebook.run("%models").unwrap();
     notebook.run("%models pull kokoro whisper").unwrap();
     let told = |notebook: &Notebook| notebook.seen.join("");

@@ -386,7 +386,7 @@ impl Show for crate::Plan {
                         crate::Input::Artifact(digest) => format!("{name} = {}", digest.short()),
                         crate::Input::Output { step, output } => format!("{name} = {step}.{output}"),
                         crate::Input::Model { id, .. } => format!("{name} = the model {id}"),
-                        crate::Input::Provenance => format!("{name} = the steps before"),
+                        crate::Input::Provenance => format!("{name} = the steps it comes from"),
                     })
                     .collect();
                 table.row([step.id.clone(), json!(step.params).to_string(), from.join(", ")])

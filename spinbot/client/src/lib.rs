@@ -15,6 +15,7 @@
 
 pub mod base_model;
 pub mod bundle;
+pub mod capabilities;
 pub mod cell;
 pub mod clone_voice;
 pub mod display;
@@ -38,11 +39,14 @@ pub mod scores;
 pub mod script;
 pub mod speak;
 pub mod steps;
+pub mod style;
 pub mod suggest;
 pub mod take;
+pub mod takes;
 pub mod timing;
 pub mod train_lora;
 pub mod training;
+pub mod variants;
 pub mod voices;
 
 mod container;
@@ -54,6 +58,7 @@ pub use base_model::{base_model, base_model_for};
 pub use bundle::{
     Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
 };
+pub use capabilities::{Capabilities, capabilities};
 pub use clone_voice::{CloneVoice, clone_voice};
 pub use display::{DisplayHandle, clear_output, display, progress};
 pub use draw::{Draw, Sampler, draw};
@@ -70,9 +75,11 @@ pub use scores::{Answered, Identity, IdentityBy, PictureScores, Scores};
 pub use script::{Script, ScriptWriter, script};
 pub use speak::{SoundFormat, Speak, Spoken, speak};
 pub use take::Take;
+pub use takes::Takes;
 pub use timing::SpeechTiming;
 pub use train_lora::{TrainLora, train_lora};
 pub use training::{TrainReport, TrainedLora};
+pub use variants::Variant;
 pub use voices::{Accent, VoiceProfile, voices};
 
 /// What a Rust cell has in scope before its first line.
@@ -80,6 +87,7 @@ pub mod prelude {
     pub use crate::bundle::{
         Audio, Bundle, Html, Image, Jpeg, Json, Latex, Markdown, Png, Show, Svg, Table, Text, Vega, Video,
     };
+    pub use crate::capabilities::Capabilities;
     pub use crate::display::DisplayHandle;
     pub use crate::draw::Sampler;
     pub use crate::drawn::{Drawn, DrawnPicture};
@@ -97,9 +105,11 @@ pub mod prelude {
     pub use crate::speak::{SoundFormat, Spoken};
     pub use crate::steps::Tone;
     pub use crate::take::Take;
+    pub use crate::takes::Takes;
     pub use crate::timing::{SpeechTiming, TimedWord};
     pub use crate::train_lora::TrainLora;
     pub use crate::training::{TrainReport, TrainedLora};
+    pub use crate::variants::Variant;
     pub use crate::voices::{
         Accent, EncoderScale, Pitch, PitchScores, Stage, StageScore, Verdict, VoiceProfile, VoiceScores,
         Voices,

@@ -49,7 +49,7 @@ pub enum Input {
         /// Which of its outputs.
         output: String,
     },
-    /// What the steps before were made of ([`crate::provenance::Provenance`] as JSON), for files that say so.
+    /// What the steps it comes from were made of ([`crate::provenance::Provenance`] as JSON), for files that say so.
     Provenance,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Files are passed on: nothing here names a folder, a machine or a user.
 
+use crate::variants::Variant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,6 +19,9 @@ pub struct Provenance {
     pub software: String,
     /// IPTC's digital source type: what of it is synthetic.
     pub digital_source_type: String,
+    /// On what conditions it may be used, as sentences; nothing where there are none but the user's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licences: Vec<String>,
     /// In the order of the plan.
     pub steps: Vec<MadeStep>,
 }
@@ -60,7 +64,9 @@ impl Provenance {
             true => "compositeWithTrainedAlgorithmicMedia",
             false => "compositeSynthetic",
         };
+        let licence = |step: &MadeStep| Variant::of_step(&step.kind)?.about().licence.map(str::to_owned);
         Provenance {
+            licences: steps.iter().filter_map(licence).collect(),
             software: concat!("spinbot ", env!("CARGO_PKG_VERSION")).to_owned(),
             digital_source_type: format!("{SOURCE_TYPES}{kind}"),
             steps,
@@ -73,7 +79,8 @@ impl Provenance {
             true => "a generated face and voice",
             false => "a generated face with a recorded voice",
         };
-        format!("made with SpinBot; synthetic media: {what}")
+        let told = format!("made with SpinBot; synthetic media: {what}");
+        self.licences.iter().fold(told, |told, licence| format!("{told}; {licence}"))
     }
 }
 
@@ -94,4 +101,35 @@ pub struct Metadata {
     pub software: String,
     /// What it was made of; nothing in files of versions that did not say.
     pub provenance: Option<Provenance>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::{AnimateWav2lip, StepParams};
+
+    #[test]
+    fn the_notice_says_on_what_conditions_a_file_may_be_used() {
+        let step = |kind: &str| MadeStep {
+            id: "animate".into(),
+            kind: kind.into(),
+            version: 1,
+            params: Value::Null,
+            inputs: BTreeMap::new(),
+            models: BTreeMap::new(),
+            seed: 0,
+            device: "cpu".into(),
+        };
+        let plain = Provenance::new(vec![step("animate")]);
+        assert_eq!(
+            plain.notice(),
+            "made with SpinBot; synthetic media: a generated face with a recorded voice"
+        );
+        assert!(!serde_json::to_string(&plain).unwrap().contains("licences"));
+        let bound = Provenance::new(vec![step(AnimateWav2lip::KIND)]);
+        assert!(bound.notice().ends_with("for research and non-commercial use only"), "{}", bound.notice());
+        let json = serde_json::to_string(&bound).unwrap();
+        assert!(json.contains("LRS2"), "{json}");
+        assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), bound);
+    }
 }

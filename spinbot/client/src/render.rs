@@ -1,14 +1,17 @@
 //! `spinbot::render()`: the builder of a talking-portrait plan.
 
+use crate::base_model::base_model_for;
 use crate::face::PlacedFace;
-use crate::loras::Loras;
+use crate::loras::{Lora, Loras};
 use crate::narration::Narration;
 use crate::plan::{Input, Plan, Step};
 use crate::script::ScriptWriter;
-use crate::steps::{AddCards, Animate, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
+use crate::steps::{AddCards, Articulate, Drive, Encode, MixMusic, ReadPortrait, ReadSpeech};
 use crate::take::Take;
+use crate::takes::{MOST_TAKES, Merged, Takes};
+use crate::variants::{Scene, Variant};
 use crate::voices::Profiles;
-use crate::{Engine, Fault, Result};
+use crate::{Engine, Fault, JobView, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -115,6 +118,7 @@ pub struct Render {
     speed: Option<f64>,
     profiles: Profiles,
     preset: Preset,
+    variant: Variant,
     still: bool,
     keep_aspect: bool,
     face: Option<PlacedFace>,
@@ -123,6 +127,9 @@ pub struct Render {
     intro: Option<String>,
     outro: Option<String>,
     seed: u64,
+    /// Seed of the voice's breath where takes share it.
+    breath: Option<u64>,
+    takes: Option<u64>,
 }
 
 /// Starts a talking portrait: `spinbot::render().portrait("me.jpg").speech("hello.wav").run()?`, or with
@@ -210,6 +217,13 @@ impl Render {
         self
     }
 
+    /// How the picture is made to talk.
+    #[must_use]
+    pub fn variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
+        self
+    }
+
     /// Only the mouth and lids move.
     #[must_use]
     pub fn still(mut self) -> Self {
@@ -259,10 +273,17 @@ impl Render {
         self
     }
 
-    /// Seed of blinks and sway.
+    /// Seed of all that is left to chance: blinks and sway, a bot's drawing, a script's words.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Several takes, 1..=[`MOST_TAKES`], of the seeds from [`Render::seed`] on; ends in [`Render::run_takes`].
+    #[must_use]
+    pub fn takes(mut self, count: u64) -> Self {
+        self.takes = Some(count);
         self
     }
 
@@ -270,9 +291,38 @@ impl Render {
     /// `articulate` for a text, after `write_script` where it is a topic's (`drive` where the voice is of pocket-tts); then `animate` -> `encode`, and between them `add_cards`
     /// and `mix_music` where they are wanted.
     ///
+    /// Of several takes each has these steps, and those that are the same are one.
+    ///
     /// # Errors
-    /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice.
+    /// When the portrait is not given, or not exactly one of recording and text; or there is no such voice; or the variant
+    /// needs a model that was not added.
     pub fn plan(&self) -> Result<Plan> {
+        match self.takes {
+            None | Some(1) => self.one(),
+            Some(_) => Ok(self.merged()?.plan),
+        }
+    }
+
+    /// The plans of all takes as one.
+    fn merged(&self) -> Result<Merged> {
+        let one = |seed: u64| Render { seed, breath: Some(self.seed), takes: None, ..self.clone() }.one();
+        let plans = self.seeds()?.map(one).collect::<Result<_>>()?;
+        Merged::of(plans).ok_or_else(|| Fault::new("a render without a take").about("takes"))
+    }
+
+    /// The seed of each take.
+    fn seeds(&self) -> Result<impl Iterator<Item = u64> + use<>> {
+        let (count, first) = (self.takes.unwrap_or(1), self.seed);
+        match (1..=MOST_TAKES).contains(&count) {
+            true => Ok((0..count).map(move |take| first.wrapping_add(take))),
+            false => Err(Fault::new(format!("{count} takes at once"))
+                .help(format!("make 1 to {MOST_TAKES}; another --seed makes others"))
+                .about("takes")),
+        }
+    }
+
+    /// The plan of one take.
+    fn one(&self) -> Result<Plan> {
         let missing = |what: &str, example: &str| {
             Fault::new(format!("a render needs {what}")).help(format!("add {example}"))
         };
@@ -281,12 +331,13 @@ impl Render {
         let bot = self.bot.as_ref().map(|bot| bot.lora.clone());
         let read_portrait = ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face, bot };
         let read_portrait = Step::new(&read_portrait).weighing(2.0);
+        let write = self.script.as_ref().map(|script| self.written(script)).transpose()?;
         let (shown, drawn, read_portrait) = match (&self.portrait, &self.bot) {
             (Some(portrait), None) => {
                 (name(portrait), None, read_portrait.with("portrait", Input::File(portrait.clone())))
             }
             (None, Some(bot)) => {
-                let drawn = self.drawn(bot)?;
+                let drawn = self.drawn(bot, write.as_ref())?;
                 (
                     bot.lora.clone(),
                     Some(drawn.clone()),
@@ -308,8 +359,8 @@ impl Render {
         let Narrated { said, steps, speech, motion, timing } = match (&self.speech, &self.text, &self.script)
         {
             (Some(speech), None, None) => self.recorded(speech, name(speech))?,
-            (None, Some(text), None) => self.spoken(Narration::new(text.clone()), None)?,
-            (None, None, Some(script)) => self.scripted(script.clone())?,
+            (None, Some(text), None) => self.spoken(Narration::new(text.clone()))?,
+            (None, None, Some(script)) => self.scripted(script, write.as_ref())?,
             (None, None, None) => {
                 let fault = missing("something to say", "a topic, --text \"WORDS\" or --speech CLIP");
                 return Err(fault.about("speech"));
@@ -321,11 +372,14 @@ impl Render {
         };
         let title = format!("render {shown} saying {said}");
         let title: String = title.chars().take(MAX_TITLE).collect();
-        let animate = Step::new(&Animate { quantizer })
-            .with("picture", read_portrait.output("picture"))
-            .with("landmarks", read_portrait.output("landmarks"))
-            .with("motion", motion)
-            .weighing(20.0);
+        let scene = Scene {
+            picture: read_portrait.output("picture"),
+            landmarks: read_portrait.output("landmarks"),
+            matte: read_portrait.output("matte"),
+            motion,
+            speech: speech.clone(),
+        };
+        let animate = self.variant.animate(scene, quantizer, self.profiles.models())?;
         let burned = timing.clone().filter(|_| self.subtitles == Subtitles::Burned);
         let animate = burned.into_iter().fold(animate, |animate, timing| animate.with("timing", timing));
         let mut end = vec![animate];
@@ -355,16 +409,32 @@ impl Render {
             .weighing(1.0);
         let result = (encode.id.clone(), "video".to_owned());
         end.push(encode);
-        let steps = [drawn.into_iter().collect(), vec![read_portrait], steps, end].concat();
+        // A bot stands on the script's stage; a picture can be looked at before anything is written.
+        let start: Vec<Step> = match drawn {
+            Some(drawn) => write.into_iter().chain([drawn, read_portrait]).collect(),
+            None => std::iter::once(read_portrait).chain(write).collect(),
+        };
+        let steps = [start, steps, end].concat();
         Ok(Plan { title, steps, result })
     }
 
-    /// The step that draws a bot from the front.
-    fn drawn(&self, bot: &Bot) -> Result<Step> {
-        let lora = self.loras.find(&bot.lora).map_err(|fault| fault.about("bot"))?;
+    /// The LoRA of a bot.
+    fn lora(&self, bot: &Bot) -> Result<Lora> {
+        self.loras.find(&bot.lora).map_err(|fault| fault.about("bot"))
+    }
+
+    /// The step that draws a bot from the front: before the stage that is told, or that which the script names, where a step
+    /// writes one.
+    fn drawn(&self, bot: &Bot, script: Option<&Step>) -> Result<Step> {
+        let lora = self.lora(bot)?;
         let who = lora.trigger().map_or(String::new(), |trigger| format!(" of {trigger}"));
-        let stage = self.stage.as_deref().unwrap_or(STAGE);
-        let plan = crate::draw(format!("a portrait{who}, facing the viewer, {stage}"))
+        let written = script.filter(|_| self.stage.is_none());
+        let stage = match (&self.stage, written) {
+            (Some(stage), _) => format!(", {stage}"),
+            (None, None) => format!(", {STAGE}"),
+            (None, Some(_)) => String::new(),
+        };
+        let plan = crate::draw(format!("a portrait{who}, facing the viewer{stage}"))
             .lora(bot.lora.clone(), bot.weight)
             .seed_list([self.seed])
             .loras(self.loras.clone())
@@ -372,7 +442,8 @@ impl Render {
             .plan()
             .map_err(|fault| fault.about("bot"))?;
         let step = plan.steps.into_iter().next();
-        step.ok_or_else(|| Fault::new("a drawing without a step").about("bot"))
+        let step = step.ok_or_else(|| Fault::new("a drawing without a step").about("bot"))?;
+        Ok(written.into_iter().fold(step, |step, script| step.with("stage", script.output("stage"))))
     }
 
     fn liveliness(&self) -> f64 {
@@ -405,37 +476,66 @@ impl Render {
     }
 
     /// A text said, and the motion of its phonemes; of its sound where the voice's synthesiser does not tell their times.
-    /// `written` is the step that writes it, where one does.
-    fn spoken(&self, mut narration: Narration, written: Option<Step>) -> Result<Narrated> {
+    fn spoken(&self, mut narration: Narration) -> Result<Narrated> {
         if let Some(voice) = &self.voice {
             narration.voice.clone_from(voice);
         }
         narration.speed = self.speed.unwrap_or(narration.speed);
         narration.profiles.clone_from(&self.profiles);
-        let (read_voice, speak) = narration.steps(self.seed)?;
+        let (read_voice, mut speak) = narration.steps(self.seed)?;
         let (fps, liveliness) = (FPS, self.liveliness());
-        let moving = match speak.inputs.contains_key("weights") {
+        let free = speak.inputs.contains_key("weights");
+        // Of Kokoro's voices only the breath is left to chance: not worth speaking anew for every take.
+        speak.seed = self.breath.filter(|_| !free).unwrap_or(speak.seed);
+        let moving = match free {
             true => Step::new(&Drive { fps, liveliness }),
             false => Step::new(&Articulate { fps, liveliness }).with("timing", speak.output("timing")),
         };
         let moving = moving.with("speech", speak.output("speech")).seeded(self.seed).weighing(1.0);
         let (speech, motion) = (speak.output("speech"), moving.output("motion"));
         let timing = Some(speak.output("timing"));
-        let steps = written.into_iter().chain([read_voice, speak, moving]).collect();
+        let steps = vec![read_voice, speak, moving];
         Ok(Narrated { said: narration.quoted(), steps, speech, motion, timing })
     }
 
-    /// A script that is written first.
-    fn scripted(&self, script: ScriptWriter) -> Result<Narrated> {
-        let script = script.speed(self.speed.unwrap_or(1.0)).seed(self.seed);
-        let (write, about) = (script.step()?, script.quoted());
-        let mut narration = Narration::new(String::new());
-        narration.written = Some(write.output("narration"));
-        let narrated = self.spoken(narration, Some(write))?;
-        Ok(Narrated { said: format!("a script about {about}"), ..narrated })
+    /// The step that writes a script, with a stage that the bot's model can draw.
+    fn written(&self, script: &ScriptWriter) -> Result<Step> {
+        let script = script.clone().speed(self.speed.unwrap_or(1.0)).seed(self.seed);
+        match &self.bot {
+            Some(bot) => {
+                let models = self.profiles.models();
+                script.base(base_model_for(None, &[self.lora(bot)?], models)?.id).step()
+            }
+            None => script.step(),
+        }
     }
 
-    /// Runs it on the engine, showing first frame and progress, and returns the take.
+    /// A script that is written before, by `write`.
+    fn scripted(&self, script: &ScriptWriter, write: Option<&Step>) -> Result<Narrated> {
+        let mut narration = Narration::new(String::new());
+        narration.written = write.map(|write| write.output("narration"));
+        let narrated = self.spoken(narration)?;
+        Ok(Narrated { said: format!("a script about {}", script.quoted()), ..narrated })
+    }
+
+    /// What a finished job of several takes left.
+    ///
+    /// # Errors
+    /// The job's own fault when it failed, or that it was cancelled.
+    pub fn taken(&self, view: &JobView) -> Result<Takes> {
+        self.merged()?.takes(view, self.seeds()?)
+    }
+
+    /// Runs several takes on the engine, showing first frames and progress, and returns them.
+    ///
+    /// # Errors
+    /// As [`Render::run`].
+    pub fn run_takes(&self) -> Result<Takes> {
+        let mut job = Engine::connect()?.submit(self.merged()?.plan)?;
+        self.taken(&job.show()?)
+    }
+
+    /// Runs it on the engine, showing first frame and progress, and returns the take; of several the first.
     ///
     /// # Errors
     /// What is missing or wrong in the picture or the clip, or why the engine could not do it.
@@ -458,83 +558,5 @@ struct Narrated {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::loras::tests::{KOHYA, file};
-    use crate::models::AddedModels;
-
-    #[test]
-    fn a_bot_is_drawn_before_it_is_read_and_shares_the_seed() {
-        let folder = crate::voices::test_folder();
-        let store = Loras::at(folder.clone());
-        let bot = |name: &str| {
-            render()
-                .bot(name, 0.8)
-                .text("Hello.")
-                .loras(store.clone())
-                .seed(5)
-                .stage("on a stage, red curtain")
-        };
-        assert_eq!(bot("nova").plan().unwrap_err().argument.as_deref(), Some("bot"));
-        let trigger = r#"{"modelspec.trigger_phrase":"nova","ss_sd_model_name":"portraits"}"#;
-        file(&folder.join("nova.safetensors"), KOHYA, trigger);
-        let plan = bot("nova").plan().unwrap();
-        plan.check().unwrap();
-        let kinds: Vec<&str> = plan.steps.iter().map(|step| step.kind.as_str()).collect();
-        assert_eq!(
-            kinds,
-            ["draw", "read_portrait", "read_voice", "speak", "articulate", "animate", "encode"]
-        );
-        assert_eq!((plan.steps[0].seed, plan.steps[0].inputs.contains_key("lora1")), (5, true));
-        let prompt = plan.steps[0].params["prompt"].as_str().unwrap();
-        assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
-        assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
-        assert_eq!(plan.steps[1].params["bot"], "nova");
-        assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
-        let both = bot("nova").portrait("me.jpg").plan().unwrap_err();
-        assert!(both.message.contains("one face"), "{both:?}");
-        let stage = render().portrait("me.jpg").text("Hello.").stage("a stage").plan().unwrap_err();
-        assert_eq!(stage.argument.as_deref(), Some("stage"));
-    }
-
-    #[test]
-    fn subtitles_change_the_animation_alone_and_music_the_sound_alone() {
-        let spoken = || render().portrait("me.jpg").text("Hello you.");
-        let (plain, beside) =
-            (spoken().plan().unwrap(), spoken().subtitles(Subtitles::Beside).plan().unwrap());
-        assert_eq!(plain, beside);
-        let burned = spoken().subtitles(Subtitles::Burned).plan().unwrap();
-        burned.check().unwrap();
-        for (one, other) in plain.steps.iter().zip(&burned.steps) {
-            assert_eq!(one == other, one.id != "animate", "{}", one.id);
-        }
-        let timing = Input::Output { step: "speak".into(), output: "timing".into() };
-        assert_eq!(burned.steps[4].inputs["timing"], timing);
-        let script = crate::script("tea").models(AddedModels::at("nowhere"));
-        let topic = render().portrait("me.jpg").script(script).seed(3).speed(1.2).plan().unwrap();
-        topic.check().unwrap();
-        assert_eq!(topic.steps[1].kind, "write_script");
-        assert_eq!(
-            (topic.steps[1].seed, topic.steps[3].inputs["narration"].clone()),
-            (3, topic.steps[1].output("narration"))
-        );
-        assert_eq!(topic.title, "render me.jpg saying a script about \"tea\"");
-        let music = spoken().music("tune.mp3").plan().unwrap();
-        music.check().unwrap();
-        let ids: Vec<&str> = music.steps.iter().map(|step| step.id.as_str()).collect();
-        assert_eq!(ids[3..], ["articulate", "animate", "mix_music", "encode"]);
-        assert_eq!(music.steps[..5], plain.steps[..5], "the lips hear no music");
-        assert_eq!(music.steps[6].inputs["speech"], music.steps[5].output("speech"));
-        let cards = spoken().music("tune.mp3").intro("Hi").plan().unwrap();
-        cards.check().unwrap();
-        assert_eq!(cards.steps[5].kind, "add_cards");
-        assert_eq!(cards.steps[6].inputs["speech"], cards.steps[5].output("speech"));
-        assert_eq!(cards.steps[7].inputs["video"], cards.steps[5].output("video"));
-        for subtitles in [Subtitles::Beside, Subtitles::Burned] {
-            let recorded = render().portrait("me.jpg").speech("hello.wav").subtitles(subtitles);
-            let fault = recorded.plan().unwrap_err();
-            assert_eq!(fault.argument.as_deref(), Some("subtitles"));
-            assert!(fault.help.is_some_and(|help| help.contains("--text")));
-        }
-    }
-}
+#[path = "render_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! `VERSION`, so that results of the old code are not taken for its own.
 
 mod pictures;
+mod wav2lip;
 mod writing;
 
 use crate::face::PlacedFace;
@@ -13,6 +14,7 @@ pub use pictures::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+pub use wav2lip::AnimateWav2lip;
 pub use writing::{Llm, Tone, WriteScript};
 
 /// Parameters of one kind of step.
@@ -29,11 +31,13 @@ pub trait StepParams: Serialize + DeserializeOwned {
 }
 
 /// Reads a picture: orients it by EXIF, finds the one face, photographed or drawn, or takes it where it was placed, crops
-/// to it, scales, finds its 68 landmarks.
+/// to it, scales, finds its 68 landmarks, lays a mesh over it where it is a photograph's, and tells the figure from its
+/// background.
 ///
 /// Input `portrait`: JPEG, PNG or WebP. Outputs: `picture` (PNG, the frame the video is made of), `landmarks`
-/// (JSON `{width, height, score, drawn, points: [[x, y]; 68]}` in pixels of `picture`), `overlay` (JPEG, the landmarks
-/// drawn on it).
+/// (JSON `{width, height, score, drawn, points: [[x, y]; 68], mesh: [[x, y]; 468]}` in pixels of `picture`, without `mesh`
+/// where none fits), `matte` (grey PNG, the figure's share of each pixel; white where the two could not be told apart),
+/// `overlay` (JPEG, the landmarks drawn on it).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadPortrait {
     /// Longest side of the video in pixels, 128..=1024, rounded to a multiple of 16.
@@ -52,7 +56,7 @@ impl StepParams for ReadPortrait {
     const KIND: &'static str = "read_portrait";
     const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["portrait"];
-    const OUTPUTS: &'static [&'static str] = &["picture", "landmarks", "overlay"];
+    const OUTPUTS: &'static [&'static str] = &["picture", "landmarks", "matte", "overlay"];
 }
 
 /// Reads a clip: any audio format, to mono, 48 kHz, -16 LUFS (peaks below -1 dBFS).
@@ -75,7 +79,7 @@ impl StepParams for ReadSpeech {
 /// is said when, and the mouth follows them as it follows phonemes in [`Articulate`].
 ///
 /// Input `speech` (WAV of [`ReadSpeech`]). Output `motion` (JSON, `spinbot_studio::Motion`: fps, and per frame
-/// jaw, width, round, upper, tuck, seal, smile, blink, brow, turn, nod, tilt, shift).
+/// jaw, width, round, upper, tuck, seal, smile, blink, brow, turn, nod, tilt, shift, gaze, breath).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drive {
     /// Frames per second, 1..=60.
@@ -86,14 +90,14 @@ pub struct Drive {
 
 impl StepParams for Drive {
     const KIND: &'static str = "drive";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [&'static str] = &["speech"];
     const OUTPUTS: &'static [&'static str] = &["motion"];
 }
 
 /// Moves the picture by the motion and encodes the frames.
 ///
-/// Inputs `picture`, `landmarks`, `motion`, and `timing` (of [`Speak`]) where its words are to be burned in as subtitles.
+/// Inputs `picture`, `landmarks`, `matte`, `motion`, and `timing` (of [`Speak`]) where its words are to be burned in as subtitles.
 /// Outputs: `video` (MP4, H.264, no sound), `first_frame` (JPEG, shown as a preview before the rest is drawn), `sheet`
 /// (JPEG contact sheet of 24 frames).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,8 +108,8 @@ pub struct Animate {
 
 impl StepParams for Animate {
     const KIND: &'static str = "animate";
-    const VERSION: u32 = 2;
-    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "motion", "timing?"];
+    const VERSION: u32 = 3;
+    const INPUTS: &'static [&'static str] = &["picture", "landmarks", "matte", "motion", "timing?"];
     const OUTPUTS: &'static [&'static str] = &["video", "first_frame", "sheet"];
 }
 
@@ -222,7 +226,7 @@ pub struct Speak {
 
 impl StepParams for Speak {
     const KIND: &'static str = "speak";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INPUTS: &'static [&'static str] = &["voice", "weights?", "narration?"];
     const OUTPUTS: &'static [&'static str] = &["speech", "timing", "subtitles"];
 }
@@ -256,7 +260,7 @@ pub struct Articulate {
 
 impl StepParams for Articulate {
     const KIND: &'static str = "articulate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INPUTS: &'static [&'static str] = &["speech", "timing"];
     const OUTPUTS: &'static [&'static str] = &["motion"];
 }

@@ -30,21 +30,31 @@ impl Take {
     /// # Errors
     /// The job's own fault when it failed, or that it was cancelled.
     pub fn of(view: &crate::JobView) -> Result<Self> {
-        let optional = |step: &str, output: &str| view.artifact(step, output).ok().cloned();
+        let video = view.result()?.clone();
+        Ok(Take::of_steps(view, &str::to_owned, video))
+    }
+
+    /// Of a video in a job and the steps before it; `named` tells what a step is called there.
+    pub(crate) fn of_steps(
+        view: &crate::JobView,
+        named: &dyn Fn(&str) -> String,
+        video: ArtifactRef,
+    ) -> Self {
+        let optional = |step: &str, output: &str| view.artifact(&named(step), output).ok().cloned();
         // What is told of the speech, later by the intro where there is one.
         let told = |output: &str| {
             let spoken = optional("speak", output)?;
             Some(optional(AddCards::KIND, output).unwrap_or(spoken))
         };
-        Ok(Take {
+        Take {
             job: view.job.clone(),
-            video: view.result()?.clone(),
+            video,
             first_frame: optional("animate", "first_frame"),
             timing: told("timing"),
             subtitles: told("subtitles"),
             script: optional(WriteScript::KIND, "report"),
             seconds: view.seconds(),
-        })
+        }
     }
 
     /// The take a magic left, from [`Take::to_json`].

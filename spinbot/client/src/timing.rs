@@ -80,16 +80,27 @@ impl SpeechTiming {
         text
     }
 
+    /// The same with its times to the microsecond, which JSON carries from program to program without loss.
+    #[must_use]
+    pub fn to_microseconds(self) -> Self {
+        self.timed(|seconds| (seconds * 1e6).round() / 1e6)
+    }
+
     /// The same speech that many seconds later.
     #[must_use]
-    pub fn delayed(mut self, seconds: f64) -> Self {
-        self.seconds += seconds;
+    pub fn delayed(self, seconds: f64) -> Self {
+        self.timed(|at| at + seconds)
+    }
+
+    /// Every time of it put through `change`.
+    fn timed(mut self, change: impl Fn(f64) -> f64) -> Self {
+        self.seconds = change(self.seconds);
         let sentences = self.sentences.iter_mut().map(|s| (&mut s.start, &mut s.end));
         let words = self.words.iter_mut().map(|w| (&mut w.start, &mut w.end));
         let phonemes = self.phonemes.iter_mut().map(|p| (&mut p.start, &mut p.end));
         for (start, end) in sentences.chain(words).chain(phonemes) {
-            *start += seconds;
-            *end += seconds;
+            *start = change(*start);
+            *end = change(*end);
         }
         self
     }

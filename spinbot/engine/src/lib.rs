@@ -31,6 +31,7 @@ mod intake;
 mod jobs;
 mod journal;
 mod key;
+mod lineage;
 mod lines;
 mod logs;
 mod progress;

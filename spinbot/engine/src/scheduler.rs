@@ -7,12 +7,13 @@ use crate::intake::{Files, known_kind};
 use crate::jobs::Jobs;
 use crate::journal::Record;
 use crate::key::{StepIdentity, sorted};
+use crate::lineage::lineage;
 use crate::progress::Progress;
 use crate::store::{MadeBy, Store};
 use crate::worker::{Task, TaskInput};
 use spinbot::event::{ArtifactRef, EventBody};
 use spinbot::provenance::{MadeInput, MadeStep, Provenance};
-use spinbot::{Digest, Fault, Input, Step};
+use spinbot::{Digest, Fault, Input, Plan, Step};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -70,7 +71,7 @@ fn run_job(
             return Err(here(Stopped::Cancelled));
         }
         progress.step(at);
-        let inputs = find_inputs(step, record.files(), &made, &done, store).map_err(here)?;
+        let inputs = find_inputs(step, plan, record.files(), &made, &done, store).map_err(here)?;
         let (outputs, made_step) =
             run_step(record, step, &inputs, store, catalogue, bench, &mut progress).map_err(here)?;
         made.insert(step.id.clone(), outputs);
@@ -170,6 +171,7 @@ fn lost(digest: &Digest) -> Stopped {
 /// What feeds each input of a step; `done` are the steps before it.
 fn find_inputs(
     step: &Step,
+    plan: &Plan,
     files: &Files,
     made: &Made,
     done: &[MadeStep],
@@ -191,7 +193,10 @@ fn find_inputs(
                 .get(step)
                 .and_then(|outputs| outputs.get(output))
                 .and_then(|artifact| stored(&artifact.digest, output)),
-            Input::Provenance => stored(&store.keep_json(&Provenance::new(done.to_vec()), name)?, name),
+            Input::Provenance => {
+                let provenance = Provenance::new(lineage(step, plan, done));
+                stored(&store.keep_json(&provenance, name)?, name)
+            }
         })
     };
     let inputs = step.inputs.iter().map(|(name, input)| {

@@ -315,24 +315,48 @@ fn a_plan_is_refused_whole_with_a_sentence_about_the_argument() {
 }
 
 #[test]
-fn a_step_is_told_what_the_steps_before_were_made_of() {
+fn a_step_is_told_what_it_was_made_of_whatever_else_its_plan_makes() {
     let house = House::open();
-    let told = |actions: Value| {
-        let told = step("told", "then", json!([])).with("before", Input::Provenance);
-        let plan = Plan { result: ("told".into(), "out".into()), ..chain(vec![step("act", "act", actions)]) };
-        let (events, view) = house.run(&Plan { steps: [plan.steps, vec![told]].concat(), ..plan });
-        let text = fs::read_to_string(&view.result().unwrap().path).unwrap();
-        let (_, json) = text.split_once("0]").unwrap();
-        let provenance: spinbot::provenance::Provenance = serde_json::from_str(json).unwrap();
-        (provenance, ran(&events).len())
+    // Of two branches of a step they share; each is told of. `other` is what the second one does.
+    let branch = |number: usize, actions: Value| {
+        let then = step(&format!("then{number}"), "then", actions);
+        let then = then.with("before", Input::Output { step: "act".into(), output: "out".into() });
+        let tell = step(&format!("tell{number}"), "tell", json!([]));
+        let tell = tell.with("before1", then.output("out")).with("made", Input::Provenance);
+        vec![then, tell]
     };
-    let (provenance, computed) = told(json!([]));
-    assert_eq!((provenance.steps.len(), computed), (1, 2));
-    assert_eq!((provenance.steps[0].kind.as_str(), provenance.steps[0].seed), ("act", 0));
-    assert!(!provenance.notice().is_empty());
-    assert_eq!(told(json!([])), (provenance.clone(), 0), "the same again is there already");
-    let (other, computed) = told(json!(["log"]));
-    assert!(other != provenance && computed == 2, "another step before is another provenance");
+    let told = |other: Option<Value>, shared: Value| {
+        let other = other.map_or(Vec::new(), |actions| branch(2, actions));
+        let steps = [vec![step("act", "act", shared)], branch(1, json!([])), other].concat();
+        let last = steps.last().unwrap().id.clone();
+        let (events, view) = house.run(&Plan { title: "toys".into(), steps, result: (last, "out".into()) });
+        let tells = ["tell1", "tell2"].into_iter().filter_map(|step| view.artifact(step, "out").ok());
+        let files: Vec<String> = tells.map(|file| fs::read_to_string(&file.path).unwrap()).collect();
+        let computed: Vec<String> = ran(&events).into_iter().map(str::to_owned).collect();
+        (files, computed)
+    };
+    let provenance = |file: &str| -> spinbot::provenance::Provenance {
+        serde_json::from_str(&file[file.find("{\"software\"").unwrap()..]).unwrap()
+    };
+    let (alone, computed) = told(None, json!([]));
+    assert_eq!(computed, ["act", "then1", "tell1"]);
+    let made = provenance(&alone[0]);
+    let ids: Vec<&str> = made.steps.iter().map(|made| made.id.as_str()).collect();
+    assert_eq!((ids, made.steps[0].seed), (vec!["act", "then"], 0));
+    assert_eq!(made.steps[1].inputs["before"].from.as_deref(), Some("act.out"));
+    assert!(!made.notice().is_empty());
+    assert_eq!(told(None, json!([])), (alone.clone(), vec![]), "the same again is there already");
+
+    let (both, computed) = told(Some(json!(["log"])), json!([]));
+    assert_eq!(computed, ["then2", "tell2"], "the first is what it is alone");
+    assert_eq!(both[0], alone[0]);
+    let second = provenance(&both[1]);
+    let ids: Vec<&str> = second.steps.iter().map(|made| made.id.as_str()).collect();
+    assert_eq!(ids, ["act", "then"], "of its own branch alone");
+    assert_ne!(second, made);
+
+    let (other, computed) = told(None, json!(["log"]));
+    assert!(other != alone && computed.len() == 3, "another step before is another provenance");
 }
 
 #[test]

@@ -26,6 +26,7 @@ impl Catalogue for Toys {
             kind("read", &["file"]),
             kind("then", &["before"]),
             kind("load", &["weights?"]),
+            kind("tell", &["before*", "made"]),
         ];
         KINDS
     }

@@ -198,8 +198,10 @@ pub(crate) fn check_format(path: &Path) -> Result<()> {
     let refuse = |reason: &str, convert: &str| {
         Err(ModelError::Format { path: path.to_owned(), reason: reason.into(), convert: convert.into() })
     };
+    // Many a checkpoint of training has the weights beside other things.
     let to_safetensors = "convert it where you trust it: python3 -c \"import torch, safetensors.torch as s; \
-                          s.save_file(torch.load('IN', weights_only=True), 'OUT.safetensors')\"";
+                          d = torch.load('IN', map_location='cpu', weights_only=True); s.save_file({k: v.contiguous() \
+                          for k, v in d.get('state_dict', d).items()}, 'OUT.safetensors')\"";
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("safetensors") => {

@@ -6,7 +6,8 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces, photographed and drawn, their landmarks and whose they are;
+//! - [`faces`]: faces, photographed and drawn, their landmarks, a mesh over them and whose they are;
+//! - [`matte`]: people, told from what is behind them;
 //! - [`portrait_reader`]: what a drawn portrait shows, and whose it is;
 //! - [`kokoro`]: speech from phonemes;
 //! - [`listen`]: who speaks, what is said, how clean it is;
@@ -14,7 +15,8 @@
 //! - [`language`]: text from a language model;
 //! - [`cloning`]: a voice that sounds like a given speaker;
 //! - [`pocket`]: speech by pocket-tts, from weights that the user brings;
-//! - [`visemes`]: what a mouth does, by the sound of its speech.
+//! - [`visemes`]: what a mouth does, by the sound of its speech;
+//! - [`wav2lip`]: lips drawn into a face from the sound of its speech, from weights that the user brings.
 //!
 //! ```
 //! use spinbot_models::{Device, DeviceChoice, faces::FaceDetector};
@@ -41,7 +43,9 @@ pub mod kokoro;
 pub mod language;
 pub mod listen;
 pub mod manifest;
+pub mod matte;
 mod memory;
+mod mobile;
 mod ops;
 mod picture;
 pub mod pocket;
@@ -50,6 +54,7 @@ mod residual;
 mod store;
 mod tensor_file;
 pub mod visemes;
+pub mod wav2lip;
 
 pub use added::AddedModel;
 pub use device::{Device, DeviceChoice};

@@ -79,6 +79,8 @@ pub enum Recipe {
     Dvector,
     /// The f32 tensors of DNSMOS' ONNX files.
     Dnsmos,
+    /// The layers' constants of a TensorFlow Lite file, in PyTorch's layout, in the order in which they run.
+    Tflite,
     /// Trained for this project: `cargo xtask pretrain` makes it again in hours, fetching does not.
     Trained,
 }

@@ -58,6 +58,13 @@ impl<'a> Picture<'a> {
         Crop { x: (self.width - side) / 2, y: (self.height - side) / 2, w: side, h: side }
     }
 
+    /// The whole picture stretched to a square of `side` pixels, channel after channel, 0..=255.
+    pub(crate) fn stretched(&self, side: usize) -> Vec<f32> {
+        let (columns, rows) =
+            (taps(self.width, self.width, 0, side), taps(self.height, self.height, 0, side));
+        self.resampled(self.whole(), &columns, &rows)
+    }
+
     /// The crop, put on a black square `side_before` pixels wide with its top left corner at `offset`, and
     /// that square resized to `side` pixels.
     ///
@@ -72,6 +79,12 @@ impl<'a> Picture<'a> {
     ) -> Square {
         let columns = taps(crop.w, side_before, offset.0, side);
         let rows = taps(crop.h, side_before, offset.1, side);
+        Square { values: self.resampled(crop, &columns, &rows), side }
+    }
+
+    /// The crop with an output column and row for each of the taps, channel after channel.
+    fn resampled(&self, crop: Crop, columns: &[Taps], rows: &[Taps]) -> Vec<f32> {
+        let (side, tall) = (columns.len(), rows.len());
         // Across first: one row of the crop at a time, only those that some output row needs.
         let mut across = vec![0.0_f32; crop.h * side * 3];
         for (y, out) in across.chunks_exact_mut(side * 3).enumerate() {
@@ -85,7 +98,7 @@ impl<'a> Picture<'a> {
                 }
             }
         }
-        let mut values = vec![0.0_f32; 3 * side * side];
+        let mut values = vec![0.0_f32; 3 * side * tall];
         let mut sums = vec![0.0_f32; side * 3];
         for (y, taps) in rows.iter().enumerate() {
             sums.fill(0.0);
@@ -95,11 +108,11 @@ impl<'a> Picture<'a> {
             }
             for (x, pixel) in sums.chunks_exact(3).enumerate() {
                 for (c, value) in pixel.iter().enumerate() {
-                    values[(c * side + y) * side + x] = *value;
+                    values[(c * tall + y) * side + x] = *value;
                 }
             }
         }
-        Square { values, side }
+        values
     }
 }
 

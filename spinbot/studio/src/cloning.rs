@@ -342,7 +342,7 @@ fn lessons(
 
 /// The voice saying those words.
 fn say(voice: &Voice, words: &str) -> Result<Clip, StepError> {
-    let spoken = Speaker::new(voice)?.say(words, &Manner::default(), &mut |_, _, _| Ok(()))?;
+    let spoken = Speaker::new(voice)?.say(words, &Manner::default(), None, &mut |_, _, _| Ok(()))?;
     Ok(Clip::new(spoken.samples, SAMPLE_RATE))
 }
 

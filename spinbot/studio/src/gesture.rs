@@ -121,6 +121,85 @@ impl HeadGesture {
     }
 }
 
+/// Where the eyes look: at the viewer, whatever the head does, and now and then for a moment beside.
+pub(crate) struct Gaze {
+    liveliness: f32,
+    /// When each fixation begins, in seconds, and where it looks, -1..=1.
+    fixations: Vec<(f32, [f32; 2])>,
+}
+
+/// How long eyes take from one place to another, in seconds (Carpenter 1988: 20 to 60 ms for small saccades).
+const SACCADE: f32 = 0.05;
+/// How much of the head's turn and nod the eyes take back to stay on the viewer.
+const HELD: f32 = 0.55;
+
+impl Gaze {
+    /// `speech` holds 0 (pause) to 1, `rate` values a second: eyes wander more in pauses.
+    pub(crate) fn new(speech: &[f32], rate: usize, liveliness: f32, dice: &mut Dice) -> Self {
+        let end = speech.len() as f32 / rate as f32;
+        let mut fixations = vec![(0.0, [0.0; 2])];
+        let mut next = dice.between(0.9, 2.4);
+        while next < end {
+            let pause = speech[((next * rate as f32) as usize).min(speech.len() - 1)] < 0.3;
+            let away = dice.between(0.0, 1.0) < if pause { 0.75 } else { 0.45 };
+            let far = if pause { 0.55 } else { 0.28 };
+            let place = [dice.between(-far, far), dice.between(-0.6 * far, 0.5 * far)];
+            fixations.push((next, if away { place } else { [0.0; 2] }));
+            next += if away { dice.between(0.35, 0.9) } else { dice.between(0.9, 2.8) };
+        }
+        Gaze { liveliness, fixations }
+    }
+
+    /// At `at` seconds, with the head as `frame` has it.
+    pub(crate) fn at(&self, at: f32, frame: &MotionFrame) -> [f32; 2] {
+        let last = self.fixations.partition_point(|(start, _)| *start <= at).saturating_sub(1);
+        let (start, to) = self.fixations[last];
+        let from = self.fixations[last.saturating_sub(1)].1;
+        let there = smoothstep(0.0, SACCADE, at - start);
+        let head = [frame.turn, frame.nod];
+        std::array::from_fn(|k| {
+            let looked = self.liveliness * (from[k] + (to[k] - from[k]) * there);
+            (looked - HELD * head[k]).clamp(-1.0, 1.0)
+        })
+    }
+}
+
+/// Breathing: in within pauses where there are any, slowly out while speaking.
+pub(crate) struct Breath {
+    liveliness: f32,
+    /// When each breath is drawn in, in seconds.
+    starts: Vec<f32>,
+}
+
+/// How long a breath takes to be drawn, in seconds (Winkworth et al. 1995: about half a second in speech).
+const INHALING: f32 = 0.6;
+
+impl Breath {
+    /// `speech` as for [`Gaze::new`].
+    pub(crate) fn new(speech: &[f32], rate: usize, liveliness: f32, dice: &mut Dice) -> Self {
+        let end = speech.len() as f32 / rate as f32;
+        let quiet = |at: f32| speech[((at * rate as f32) as usize).min(speech.len() - 1)] < 0.3;
+        let mut starts = vec![-dice.between(0.3, 2.0)];
+        while let Some(last) = starts.last().copied().filter(|last| *last < end) {
+            // The first pause from 2.5 s on; without one, at 5 s.
+            let near =
+                (0..25).map(|n| last + 2.5 + 0.1 * n as f32).find(|at| *at > 0.0 && *at < end && quiet(*at));
+            starts.push(near.unwrap_or(last + 5.0) + dice.between(0.0, 0.2));
+        }
+        Breath { liveliness, starts }
+    }
+
+    /// How far the chest is up at `at` seconds, 0..=1.
+    pub(crate) fn at(&self, at: f32) -> f32 {
+        let n = self.starts.partition_point(|start| *start <= at);
+        let Some(start) = n.checked_sub(1).map(|n| self.starts[n]) else { return 0.0 };
+        let out = self.starts.get(n).map_or(4.0, |next| next - start - INHALING).max(0.5);
+        let passed = at - start;
+        let up = smoothstep(0.0, INHALING, passed) * (1.0 - smoothstep(0.0, out, passed - INHALING));
+        self.liveliness * up.clamp(0.0, 1.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +218,39 @@ mod tests {
         assert!(in_pauses * 3 > starts.len(), "{in_pauses} of {}", starts.len());
         assert_eq!(starts, blinks(&speech, 100, &mut Dice::new(7)));
         assert_ne!(starts, blinks(&speech, 100, &mut Dice::new(8)));
+    }
+
+    #[test]
+    fn eyes_stay_on_the_viewer_but_for_glances_and_hold_still_between_them() {
+        let mut speech = vec![1.0; 6000];
+        speech[2000..2400].fill(0.0);
+        let gaze = Gaze::new(&speech, 100, 1.0, &mut Dice::new(7));
+        let ahead = MotionFrame::default();
+        let seen: Vec<[f32; 2]> = (0..1500).map(|i| gaze.at(i as f32 / 25.0, &ahead)).collect();
+        let at_viewer = seen.iter().filter(|[x, y]| x.hypot(*y) < 0.05).count();
+        assert!((600..1450).contains(&at_viewer), "{at_viewer} of 1500 frames");
+        let moving = seen.windows(2).filter(|w| w[0] != w[1]).count();
+        assert!((8..150).contains(&moving), "{moving} frames of saccades");
+        let turned = MotionFrame { turn: 0.8, ..ahead };
+        assert!(gaze.at(0.1, &turned)[0] < -0.3, "the head turns, the eyes stay");
+        assert_eq!(Gaze::new(&speech, 100, 0.0, &mut Dice::new(7)).at(9.0, &ahead), [0.0; 2]);
+    }
+
+    #[test]
+    fn breaths_are_drawn_in_pauses_and_let_out_slowly() {
+        let mut speech = vec![1.0; 3000];
+        for pause in (300..3000).step_by(400) {
+            speech[pause..pause + 40].fill(0.0);
+        }
+        let breath = Breath::new(&speech, 100, 1.0, &mut Dice::new(3));
+        let chest: Vec<f32> = (0..750).map(|i| breath.at(i as f32 / 25.0)).collect();
+        assert!(chest.iter().all(|c| (0.0..=1.0).contains(c)) && chest.iter().any(|c| *c > 0.9));
+        assert!(chest.windows(2).all(|w| (w[1] - w[0]).abs() < 0.15), "no jumps");
+        let rising = chest.windows(2).filter(|w| w[1] > w[0]).count();
+        let falling = chest.windows(2).filter(|w| w[1] < w[0]).count();
+        assert!(3 * rising < 2 * falling, "{rising} frames in, {falling} out");
+        let in_pauses =
+            breath.starts[1..].iter().filter(|t| **t < 29.0 && speech[(**t * 100.0) as usize] < 0.3).count();
+        assert!(in_pauses * 2 > breath.starts.len() - 2, "{in_pauses} of {:?}", breath.starts);
     }
 }

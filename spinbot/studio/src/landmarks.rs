@@ -19,6 +19,9 @@ pub struct Landmarks {
     /// Whether the face is known to be drawn.
     #[serde(default)]
     pub drawn: bool,
+    /// The 468 points of the mesh over the face of a photograph; none where no mesh fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mesh: Vec<[f32; 2]>,
 }
 
 /// The left half of a face whose eyes are 1 apart and whose mouth is 1 below them, from between the eyes: the median of

@@ -6,7 +6,7 @@
 //! | where | what |
 //! |---|---|
 //! | `step` | the contract and the one list of steps: [`kinds`], [`check`], [`run`] |
-//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora`, `write_script` |
+//! | `steps/` | `read_portrait`, `read_speech`, `read_voice`, `speak`, `drive`, `articulate`, `animate`, `animate_wav2lip`, `encode`, `encode_speech`, `read_clips`, `check_cloner`, `clone_voice`, `listen`, `read_pictures`, `train_lora`, `draw`, `arrange_pictures`, `score_pictures`, `convert_lora`, `write_script` |
 //! | `hearing` | how loud speech is, and where there is any |
 //! | `viseme`, `coarticulation` | what phonemes and visemes tell of a mouth |
 //! | `perform`, `gesture` | a mouth over time to the motion of a face; blinks and sway |
@@ -17,6 +17,7 @@
 //! | `writing/` | a script from a topic: what is asked, how answers are judged |
 //! | `drawing` | what a drawing is made of, as its file says it |
 //! | `portrait/` | one photo and a posture to one frame |
+//! | `filming` | frames to a clip |
 //! | `subtitles` | which words stand in which frame |
 //!
 //! ```
@@ -31,12 +32,15 @@
 mod clips;
 mod cloning;
 mod coarticulation;
+mod committed;
 mod drawing;
 mod ease;
+mod filming;
 mod gesture;
 mod hearing;
 mod landmarks;
 mod loaded;
+mod matte;
 mod motion;
 mod perform;
 mod pictures;

@@ -14,6 +14,7 @@ use spinbot_models::language::LanguageModel;
 use spinbot_models::listen::Listener;
 use spinbot_models::pocket::{Pocket, PocketFiles, PocketLanguage};
 use spinbot_models::visemes::VisemeListener;
+use spinbot_models::wav2lip::Wav2Lip;
 use spinbot_models::{Device, ModelError, Store};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -82,6 +83,22 @@ pub(crate) fn pocket(weights: &StepInput) -> Result<Arc<Pocket>, Fault> {
     let loaded = PocketFiles::beside(&weights.path)
         .and_then(|files| Pocket::load(&files, PocketLanguage::English, &Device::cpu()));
     let loaded = Arc::new(loaded.map_err(|error| model_fault(error).about("weights"))?);
+    *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
+    Ok(loaded)
+}
+
+/// Wav2Lip with those weights. Of several the last is kept.
+pub(crate) fn wav2lip(weights: &StepInput) -> Result<Arc<Wav2Lip>, Fault> {
+    static KEPT: Mutex<Option<(String, Arc<Wav2Lip>)>> = Mutex::new(None);
+    let mut slot = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((sha256, loaded)) = &*slot
+        && *sha256 == weights.sha256
+    {
+        return Ok(Arc::clone(loaded));
+    }
+    *slot = None;
+    let loaded = Wav2Lip::load(&weights.path).map_err(|error| model_fault(error).about("variant"))?;
+    let loaded = Arc::new(loaded);
     *slot = Some((weights.sha256.clone(), Arc::clone(&loaded)));
     Ok(loaded)
 }

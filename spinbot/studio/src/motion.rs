@@ -41,6 +41,10 @@ pub struct MotionFrame {
     pub tilt: f32,
     /// Head moved, in distances between the eyes, right and down.
     pub shift: [f32; 2],
+    /// Where the eyes look besides straight ahead, -1..=1, right and down.
+    pub gaze: [f32; 2],
+    /// How far the chest is up in breathing, 0..=1.
+    pub breath: f32,
 }
 
 impl MotionFrame {

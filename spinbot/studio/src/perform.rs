@@ -1,7 +1,7 @@
 //! From a mouth over time to the motion of a whole face, frame by frame: what `drive` and `articulate` share.
 //! Where the mouth's curves come from is not known here.
 
-use crate::gesture::{Dice, HeadGesture, blink, blinks};
+use crate::gesture::{Breath, Dice, Gaze, HeadGesture, blink, blinks};
 use crate::hearing::RATE;
 use crate::motion::{Motion, MotionFrame};
 use crate::step::{Inputs, MAX_SPEECH_SECONDS, Report, StepOutput, in_range, input, media_fault};
@@ -26,11 +26,15 @@ impl Performance {
         let mut dice = Dice::new(seed);
         let blinks = blinks(&self.speech, RATE, &mut dice);
         let head = HeadGesture::new(&self.accents, liveliness, &mut dice);
+        let gaze = Gaze::new(&self.speech, RATE, liveliness, &mut dice);
+        let breath = Breath::new(&self.speech, RATE, liveliness, &mut dice);
         let frames = (0..frame_count(self.seconds, fps)).map(|i| {
             let at = exposure(i, fps);
             let mut frame = sampled(&self.mouth, at, 1.0 / fps as f32);
             frame.blink = blinks.iter().map(|start| blink(at - start)).fold(0.0, f32::max);
             head.pose(&mut frame, at);
+            frame.gaze = gaze.at(at, &frame);
+            frame.breath = breath.at(at);
             rounded(frame)
         });
         Motion { fps, frames: frames.collect() }
@@ -111,6 +115,8 @@ fn rounded(frame: MotionFrame) -> MotionFrame {
         nod: r(frame.nod),
         tilt: r(frame.tilt),
         shift: frame.shift.map(r),
+        gaze: frame.gaze.map(r),
+        breath: r(frame.breath),
     }
 }
 
@@ -122,9 +128,9 @@ pub(crate) mod tests {
     pub(crate) fn assert_in_range(motion: &Motion) {
         assert!(!motion.frames.is_empty());
         for f in &motion.frames {
-            let shares = [f.jaw, f.round, f.upper, f.tuck, f.seal, f.smile, f.blink];
+            let shares = [f.jaw, f.round, f.upper, f.tuck, f.seal, f.smile, f.blink, f.breath];
             assert!(shares.iter().all(|x| (0.0..=1.0).contains(x)), "{f:?}");
-            let signed = [f.width, f.brow, f.turn, f.nod];
+            let signed = [f.width, f.brow, f.turn, f.nod, f.gaze[0], f.gaze[1]];
             assert!(signed.iter().all(|x| (-1.0..=1.0).contains(x)), "{f:?}");
         }
     }

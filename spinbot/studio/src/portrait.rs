@@ -3,29 +3,36 @@
 //! Every output pixel is traced back through head sway, skin, lids and lips to one place in the photo and sampled
 //! there once, so nothing is blurred twice. Sound, files and video are not known here.
 
+mod backdrop;
 mod cavity;
 mod drawn;
 mod field;
 mod fill;
 mod flat_eye;
+mod gaze;
 mod geometry;
 mod head;
 mod lids;
 mod lips;
+mod lower_face;
 mod mouth;
 mod raster;
 
 use crate::motion::MotionFrame;
+use backdrop::Backdrop;
 use cavity::Cavity;
 use field::{Backward, Field};
 use flat_eye::FlatEye;
+use gaze::Iris;
 use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
 use lids::Lid;
 use lips::Lips;
+pub(crate) use lower_face::{FaceBox, LowerFace};
 use mouth::Mouth;
 pub(crate) use raster::luma;
 use raster::{Colour, Raster, mix, scaled, tinted};
+use spinbot_models::faces::{Mesh, MeshPart};
 
 /// A photo ready to be moved.
 pub(crate) struct Portrait {
@@ -38,6 +45,9 @@ pub(crate) struct Portrait {
     lids: [Lid; 2],
     /// The eyes of a drawing, in place of lids; nothing of a photo.
     flat_eyes: Option<Vec<FlatEye>>,
+    irises: Vec<Iris>,
+    /// What is behind the figure, where that is known.
+    backdrop: Option<Backdrop>,
     cavity: Cavity,
     head: Head,
     field: Field,
@@ -45,6 +55,22 @@ pub(crate) struct Portrait {
     shares: Vec<Share>,
     /// Per row, the columns in which anything may move.
     moving: Vec<std::ops::Range<usize>>,
+}
+
+/// Where a face's features are in a photo.
+pub(crate) struct Shape<'a> {
+    pub(crate) points: &'a [Point; 68],
+    pub(crate) mesh: Option<&'a Mesh>,
+}
+
+impl Shape<'_> {
+    /// A line of the mesh, or the landmarks that lie on it.
+    fn line(&self, part: MeshPart, landmarks: &[usize]) -> Vec<Point> {
+        match self.mesh {
+            Some(mesh) => mesh.line(part),
+            None => landmarks.iter().map(|&n| self.points[n]).collect(),
+        }
+    }
 }
 
 /// What a control point of the skin follows.
@@ -65,6 +91,14 @@ enum Follows {
     LowerLip(f32),
 }
 
+/// What talks in one frame.
+enum Talking<'a> {
+    /// The photo's own lips, posed.
+    Lips(&'a Mouth),
+    /// A lower face over a photo that keeps its mouth.
+    LowerFace(&'a LowerFace),
+}
+
 /// What a thread keeps between frames.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -73,21 +107,41 @@ pub(crate) struct Scratch {
 }
 
 impl Portrait {
-    /// `rgb` holds `3 * width * height` bytes; `points` are the 68 landmarks in its pixels; `drawn` says that the face is known
-    /// to be drawn, else it is seen whether it looks so.
-    pub(crate) fn new(rgb: Vec<u8>, width: usize, height: usize, points: &[Point; 68], drawn: bool) -> Self {
+    /// `rgb` holds `3 * width * height` bytes; `matte` the figure's share of each pixel, 0..=255; `points` are the 68 landmarks
+    /// in its pixels, `mesh` the mesh over the face, where one fits; `drawn` says that the face is known to be drawn, else it is
+    /// seen whether it looks so.
+    pub(crate) fn new(
+        rgb: Vec<u8>,
+        matte: &[u8],
+        (width, height): (usize, usize),
+        points: &[Point; 68],
+        mesh: Option<Mesh>,
+        drawn: bool,
+    ) -> Self {
         let photo = Raster::from_rgb(&rgb, width, height);
         // Landmarks count from the corner of the first pixel, samples from its centre.
-        let points = &points.map(|p| p.map(|c| c - 0.5));
+        let centred = |p: Point| p.map(|c| c - 0.5);
+        let points = &points.map(centred);
+        let mesh = mesh.map(|mesh| Mesh { points: mesh.points.into_iter().map(centred).collect(), ..mesh });
+        let mesh = mesh.as_ref();
+        let shape = Shape { points, mesh };
         let is_drawn = drawn || drawn::is_drawn(&photo, points);
         let lips = is_drawn.then(|| drawn::lips(&photo, points)).flatten();
-        let lips = lips.unwrap_or_else(|| Lips::read(&photo, points));
+        let lips = lips.unwrap_or_else(|| Lips::read(&photo, &shape));
         let brow = |range: std::ops::Range<usize>| mean(&points[range]);
         let lids = [
-            Lid::read(&photo, &points[36..42], brow(18..21)),
-            Lid::read(&photo, &points[42..48], brow(23..26)),
-        ];
+            (36..42, brow(18..21), [MeshPart::LeftUpperLid, MeshPart::LeftLowerLid]),
+            (42..48, brow(23..26), [MeshPart::RightUpperLid, MeshPart::RightLowerLid]),
+        ]
+        .map(|(eye, brow, [top, bottom])| match mesh {
+            Some(mesh) => Lid::along(&mesh.line(top), &mesh.line(bottom), brow),
+            None => Lid::read(&photo, &points[eye], brow),
+        });
+        // Without a mesh the lids' edges are not known well enough to tell white from skin.
+        let irises =
+            lids.iter().filter(|_| mesh.is_some()).filter_map(|lid| Iris::find(&photo, lid)).collect();
         let flat_eyes = is_drawn.then(|| FlatEye::both(&photo, points));
+        let backdrop = Backdrop::new(&photo, matte);
         let cheeks = [[1, 31], [2, 48], [15, 35], [14, 54]].map(|[a, b]| {
             let p = middle(points[a], points[b]);
             photo.linear(p[0], p[1])
@@ -104,8 +158,8 @@ impl Portrait {
         let mut moving = Vec::with_capacity(height);
         for y in 0..height {
             let row = shares.len();
-            shares.extend((0..width).map(|x| head.share([x as f32, y as f32])));
-            let moves = |s: &Share| s.sway > 0.0 || s.depth > 0.0;
+            shares.extend((0..width).map(|x| head.share([x as f32, y as f32], backdrop.is_some())));
+            let moves = |s: &Share| backdrop.is_some() || s.sway > 0.0 || s.depth > 0.0;
             let first = shares[row..].iter().position(moves).unwrap_or(width);
             let last = shares[row..].iter().rposition(moves).map_or(first, |x| x + 1);
             moving.push(first..last);
@@ -117,6 +171,8 @@ impl Portrait {
             lips,
             lids,
             flat_eyes,
+            irises,
+            backdrop,
             cavity,
             head,
             field,
@@ -126,14 +182,32 @@ impl Portrait {
         }
     }
 
-    /// Draws one frame into `out`, as many bytes as the photo had.
-    pub(crate) fn draw(&self, frame: &MotionFrame, scratch: &mut Scratch, out: &mut [u8]) {
-        let mouth = Mouth::pose(&self.lips, frame);
+    /// The photo's bytes.
+    pub(crate) fn photo(&self) -> &[u8] {
+        &self.still
+    }
+
+    /// Draws one frame into `out`, as many bytes as the photo had. With a lower face that one talks, whatever the motion
+    /// says of the mouth.
+    pub(crate) fn draw(
+        &self,
+        frame: &MotionFrame,
+        lower_face: Option<&LowerFace>,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) {
+        let mouth;
+        let talking = match lower_face {
+            Some(lower_face) => Talking::LowerFace(lower_face),
+            None => {
+                mouth = Mouth::pose(&self.lips, frame);
+                Talking::Lips(&mouth)
+            }
+        };
         scratch.displacements.clear();
-        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &mouth, frame)));
+        scratch.displacements.extend(self.controls.iter().map(|c| self.displacement(c, &talking, frame)));
         self.field.solve(&scratch.displacements, &mut scratch.solved);
         let sway = self.head.sway(frame);
-        let shut = frame.blink.clamp(0.0, 1.0);
         let width = self.photo.width;
         out.copy_from_slice(&self.still);
         for (y, columns) in self.moving.iter().enumerate() {
@@ -141,7 +215,18 @@ impl Portrait {
                 let at = y * width + x;
                 let here = [x as f32, y as f32];
                 let on_head = self.head.back(here, self.shares[at], &sway);
-                let colour = self.trace(on_head, &mouth, &scratch.solved, shut);
+                let back = self.field.back(&scratch.solved, on_head);
+                let skin = [on_head[0] + back[0], on_head[1] + back[1]];
+                let colour = match self.backdrop.as_ref().map(|backdrop| (backdrop, backdrop.share(skin))) {
+                    Some((backdrop, share)) if share < 1.0 => {
+                        let behind = backdrop.colour(self.head.behind(here, &sway));
+                        match share > 0.0 {
+                            true => mix(behind, self.trace(on_head, skin, &talking, frame), share),
+                            false => behind,
+                        }
+                    }
+                    _ => self.trace(on_head, skin, &talking, frame),
+                };
                 for (o, c) in out[3 * at..3 * at + 3].iter_mut().zip(colour) {
                     *o = (c + 0.5).clamp(0.0, 255.0) as u8;
                 }
@@ -149,12 +234,12 @@ impl Portrait {
         }
     }
 
-    /// The colour of a point of the posed, unswayed head.
+    /// The colour of a point `p` of the posed, unswayed head, whose skin is at `skin` in the photo.
     #[inline]
-    fn trace(&self, p: Point, mouth: &Mouth, solved: &Backward, shut: f32) -> Colour {
-        let back = self.field.back(solved, p);
-        let skin = [p[0] + back[0], p[1] + back[1]];
-        if let Some(lip) = mouth.pixel(&self.lips, p) {
+    fn trace(&self, p: Point, skin: Point, talking: &Talking, frame: &MotionFrame) -> Colour {
+        if let Talking::Lips(mouth) = talking
+            && let Some(lip) = mouth.pixel(&self.lips, p)
+        {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
             let mut colour = [0.0; 4];
@@ -169,29 +254,38 @@ impl Portrait {
             }
             return colour;
         }
-        if let Some(eyes) = &self.flat_eyes {
-            let pressed = eyes.iter().filter(|_| shut > 0.0).find_map(|eye| eye.pressed(skin, shut));
-            let [x, y] = pressed.as_ref().map_or(skin, |pixel| pixel.source);
-            let colour = self.skin.cubic(x, y);
-            return pressed.map_or(colour, |pixel| mix(colour, pixel.line, pixel.cover));
-        }
-        if shut > 0.0 {
+        let looked = self.irises.iter().find_map(|iris| iris.looked(skin, frame.gaze)).unwrap_or(skin);
+        let shut = frame.blink.clamp(0.0, 1.0);
+        let mut flat = self.flat_eyes.iter().flatten().filter(|_| shut > 0.0);
+        let pressed = flat.find_map(|eye| eye.pressed(skin, shut));
+        let looked = pressed.as_ref().map_or(looked, |pixel| pixel.source);
+        if shut > 0.0 && self.flat_eyes.is_none() {
             for lid in &self.lids {
                 let [left, top, right, bottom] = lid.bounds();
                 if skin[0] < left || skin[0] > right || skin[1] < top || skin[1] > bottom {
                     continue;
                 }
                 if let Some(pixel) = lid.pixel(skin, shut) {
-                    let eye = scaled(self.photo.cubic(skin[0], skin[1]), pixel.under);
+                    let eye = scaled(self.photo.cubic(looked[0], looked[1]), pixel.under);
                     let lid = self.photo.cubic(pixel.source[0], pixel.source[1]);
                     return mix(eye, scaled(lid, pixel.light), pixel.cover);
                 }
             }
         }
-        self.skin.cubic(skin[0], skin[1])
+        let colour = match talking {
+            Talking::Lips(_) => self.skin.cubic(looked[0], looked[1]),
+            Talking::LowerFace(face) => face.over(looked, self.photo.cubic(looked[0], looked[1])),
+        };
+        pressed.map_or(colour, |pixel| mix(colour, pixel.line, pixel.cover))
     }
 
-    fn displacement(&self, control: &Control, mouth: &Mouth, frame: &MotionFrame) -> Point {
+    fn displacement(&self, control: &Control, talking: &Talking, frame: &MotionFrame) -> Point {
+        let brow = |share: f32| [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()];
+        let mouth = match (talking, &control.follows) {
+            (Talking::Lips(mouth), _) => mouth,
+            (Talking::LowerFace(_), Follows::Brow(share)) => return brow(*share),
+            (Talking::LowerFace(_), _) => return [0.0; 2],
+        };
         let lip = |u: f32, v: f32| {
             let p = mouth.axes.point(u, v);
             [p[0] - control.rest[0], p[1] - control.rest[1]]
@@ -202,7 +296,7 @@ impl Portrait {
             Follows::UpperLip(_) | Follows::LowerLip(_) if self.lips.ink.is_some() => [0.0; 2],
             // Along the face's own axis, which a tilted head does not share with the picture.
             Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
-            Follows::Brow(share) => [0.0, -share * frame.brow.clamp(-1.0, 1.0) * 0.07 * self.head.eyes()],
+            Follows::Brow(share) => brow(share),
             Follows::UpperLip(u) => lip(u, mouth.upper_outer.at(u)),
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
         }
@@ -295,7 +389,8 @@ mod tests {
     fn the_head_moves_and_the_background_never_does() {
         let (width, height) = (128, 160);
         let rgb = speckled(width, height);
-        let portrait = Portrait::new(rgb.clone(), width, height, &sketch(96.0), false);
+        let matte = vec![255; width * height];
+        let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None, false);
         let mut out = vec![0; rgb.len()];
         let lively = MotionFrame {
             jaw: 0.8,
@@ -305,10 +400,48 @@ mod tests {
             shift: [0.2, 0.1],
             ..Default::default()
         };
-        portrait.draw(&lively, &mut Scratch::default(), &mut out);
+        portrait.draw(&lively, None, &mut Scratch::default(), &mut out);
         assert!(out != rgb, "nothing moved");
         let last_rows = 3 * width * (height - 12);
         assert!(out[last_rows..] == rgb[last_rows..], "the shoulders moved");
+    }
+
+    #[test]
+    fn before_a_known_background_the_head_leaves_it_as_it_is() {
+        let (width, height) = (128, 160);
+        let rgb = speckled(width, height);
+        // A head about the face and a body below it.
+        let figure = |at: usize| {
+            let (x, y) = ((at % width) as f32, (at / width) as f32);
+            ((x - 48.0) / 34.0).hypot((y - 42.0) / 40.0) < 1.0 || (y > 90.0 && (x - 48.0).abs() < 46.0)
+        };
+        let matte: Vec<u8> = (0..width * height).map(|at| if figure(at) { 255 } else { 0 }).collect();
+        let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None, false);
+        let mut out = vec![0; rgb.len()];
+        let tilted = MotionFrame { tilt: 0.12, turn: 0.8, ..Default::default() };
+        portrait.draw(&tilted, None, &mut Scratch::default(), &mut out);
+        assert!(out != rgb, "nothing moved");
+        // Ten pixels off the figure nothing has changed, not even right beside the head.
+        let far = |at: usize| {
+            let (x, y) = ((at % width) as i64, (at / width) as i64);
+            (-10..=10).all(|dy| {
+                (-10..=10).all(|dx| {
+                    let (x, y) = (x + dx, y + dy);
+                    let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
+                    !inside || !figure((y * width as i64 + x) as usize)
+                })
+            })
+        };
+        let background: Vec<usize> = (0..width * height).filter(|at| far(*at)).collect();
+        assert!(background.len() > 2000);
+        let changed =
+            background.iter().filter(|at| out[3 * **at..3 * **at + 3] != rgb[3 * **at..3 * **at + 3]);
+        assert_eq!(changed.count(), 0);
+        // Breathing lifts the shoulders.
+        let breathing = MotionFrame { breath: 1.0, ..Default::default() };
+        portrait.draw(&breathing, None, &mut Scratch::default(), &mut out);
+        let shoulder = 3 * ((height - 30) * width + 48);
+        assert!(out[shoulder..shoulder + 3] != rgb[shoulder..shoulder + 3]);
     }
 
     #[test]
@@ -324,11 +457,13 @@ mod tests {
         ];
         let mut out = vec![0; 3 * width * height];
         for (points, drawn) in cases.into_iter().flat_map(|points| [(points, false), (points, true)]) {
-            let portrait = Portrait::new(speckled(width, height), width, height, &points, drawn);
+            let matte: Vec<u8> = (0..width * height).map(|at| (at * 31 % 256) as u8).collect();
+            let portrait =
+                Portrait::new(speckled(width, height), &matte, (width, height), &points, None, drawn);
             for jaw in [0.0, 0.4, 1.0] {
                 let frame =
                     MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };
-                portrait.draw(&frame, &mut Scratch::default(), &mut out);
+                portrait.draw(&frame, None, &mut Scratch::default(), &mut out);
             }
         }
     }

@@ -48,6 +48,9 @@ pub(crate) struct Spoken {
     pub(crate) timing: SpeechTiming,
     /// Parts whose end pocket-tts did not find: they may end in babble.
     pub(crate) unended: usize,
+    /// Sentences that were said whole, or passages with pocket-tts, and the samples of them.
+    pub(crate) parts: usize,
+    pub(crate) whole: usize,
 }
 
 /// A voice of Kokoro ready to speak.
@@ -66,20 +69,25 @@ impl<'a> Speaker<'a> {
         Ok(Speaker { kokoro, decoder, adapters, voice })
     }
 
-    /// Says `text`. `each` hears what was said so far after each sentence, with how many phonemes that were and how
-    /// many there are.
+    /// Says `text`, going on from what was said of it `before`. `each` hears what was said so far after each sentence, with
+    /// how many phonemes that were and how many there are.
     pub(crate) fn say(
         &self,
         text: &str,
         manner: &Manner,
+        before: Option<Spoken>,
         each: &mut dyn FnMut(&Spoken, usize, usize) -> Result<(), StepError>,
     ) -> Result<Spoken, StepError> {
         let speech = self.read(text, manner)?;
         let total = speech.sentences.iter().map(|sentence| sentence.phonemes.chars().count()).sum();
-        let mut spoken = Spoken::default();
-        spoken.pause(speech.pause_before);
-        let mut done = 0;
-        for (sentence, nth) in speech.sentences.iter().zip(0_u64..) {
+        let mut spoken = before.unwrap_or_else(|| {
+            let mut spoken = Spoken::default();
+            spoken.pause(speech.pause_before);
+            spoken
+        });
+        let mut done =
+            speech.sentences.iter().take(spoken.parts).map(|said| said.phonemes.chars().count()).sum();
+        for (sentence, nth) in speech.sentences.iter().zip(0_u64..).skip(spoken.parts) {
             self.add(sentence, manner, manner.seed.wrapping_add(nth), &mut spoken)?;
             done += sentence.phonemes.chars().count();
             if spoken.timing.seconds > MAX_SPEECH_SECONDS {
@@ -127,6 +135,7 @@ impl<'a> Speaker<'a> {
         spoken.samples.extend(samples);
         spoken.timing.seconds = seconds(spoken.samples.len());
         spoken.pause(sentence.pause_after);
+        spoken.part_ends();
         Ok(())
     }
 }
@@ -142,6 +151,12 @@ fn seconds(samples: usize) -> f64 {
 }
 
 impl Spoken {
+    /// A part was said whole.
+    fn part_ends(&mut self) {
+        self.parts += 1;
+        self.whole = self.samples.len();
+    }
+
     /// Silence of that many seconds.
     fn pause(&mut self, pause: f32) {
         let count = (f64::from(pause.max(0.0)) * f64::from(SAMPLE_RATE)).round() as usize;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use spinbot::steps::Precision;
 use spinbot::steps::{
-    AddCards, Animate, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora, Draw, Drive,
-    Encode, EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech, ReadVoice,
-    ScorePictures, Speak, StepParams, TrainLora, WriteScript,
+    AddCards, Animate, AnimateWav2lip, ArrangePictures, Articulate, CheckCloner, CloneVoice, ConvertLora,
+    Draw, Drive, Encode, EncodeSpeech, Listen, MixMusic, ReadClips, ReadPictures, ReadPortrait, ReadSpeech,
+    ReadVoice, ScorePictures, Speak, StepParams, TrainLora, WriteScript,
 };
 use spinbot::{Fault, plan::Step};
 use spinbot_models::diffusion::checkpoint::Family;
@@ -178,6 +178,7 @@ const STEPS: &[Entry] = &[
     entry::<Drive>(),
     entry::<Articulate>(),
     entry::<Animate>(),
+    entry::<AnimateWav2lip>(),
     entry::<AddCards>(),
     entry::<MixMusic>(),
     entry::<Encode>(),

@@ -2,6 +2,7 @@
 
 mod add_cards;
 mod animate;
+mod animate_wav2lip;
 mod arrange_pictures;
 mod articulate;
 mod check_cloner;

@@ -269,7 +269,8 @@ impl StepParams for ReadPictures {
 /// picture of what is foreseen, then of the result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Draw {
-    /// What it shows, in the webui's syntax: `(word:1.3)`, `[word]`, `BREAK`.
+    /// What it shows, in the webui's syntax: `(word:1.3)`, `[word]`, `BREAK`; the input `stage` (text), where there is one, is
+    /// put after it.
     pub prompt: String,
     /// What it must not show.
     pub negative: Option<String>,
@@ -298,7 +299,7 @@ pub struct Draw {
 impl StepParams for Draw {
     const KIND: &'static str = "draw";
     const VERSION: u32 = 1;
-    const INPUTS: &'static [&'static str] = &["model", "lora*", "image?", "mask?"];
+    const INPUTS: &'static [&'static str] = &["model", "lora*", "image?", "mask?", "stage?"];
     const OUTPUTS: &'static [&'static str] = &["picture"];
 }
 

@@ -1,5 +1,6 @@
 //! face-api's networks: TensorFlow.js' weight list and its 8-bit values.
 
+use super::transpose;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 
@@ -75,12 +76,6 @@ pub(super) fn convert(listing: &[u8], weights: &[u8]) -> Result<Vec<u8>, String>
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|e| e.to_string())?;
     safetensors::serialize(views, None).map_err(|e| e.to_string())
-}
-
-/// Row-major [rows, columns] -> [columns, rows] of values `width` bytes wide.
-fn transpose(values: &[u8], width: usize, rows: usize, columns: usize) -> Vec<u8> {
-    let places = (0..columns).flat_map(|c| (0..rows).map(move |r| (r * columns + c) * width));
-    places.flat_map(|place| values[place..place + width].iter().copied()).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod face_api;
 mod ge2e;
 mod kokoro;
 mod onnx;
+mod tflite;
 mod whisper;
 
 use crate::manifest::{Recipe, SourceFile};
@@ -43,9 +44,19 @@ pub(crate) fn run(recipe: Recipe, entries: &[&SourceFile], files: Vec<Vec<u8>>) 
             [checkpoint] => ge2e::convert(checkpoint),
             _ => Err(format!("expected one checkpoint, got {} files", files.len())),
         },
+        Recipe::Tflite => match &files[..] {
+            [graph] => tflite::convert(graph),
+            _ => Err(format!("expected one .tflite file, got {} files", files.len())),
+        },
         Recipe::Kokoro => kokoro::weights(files),
         Recipe::KokoroVoices => kokoro::voices(entries.iter().map(|entry| entry.path.as_str()).zip(&files)),
     }
+}
+
+/// Row-major [rows, columns] -> [columns, rows] of values `width` bytes wide.
+fn transpose(values: &[u8], width: usize, rows: usize, columns: usize) -> Vec<u8> {
+    let places = (0..columns).flat_map(|c| (0..rows).map(move |r| (r * columns + c) * width));
+    places.flat_map(|place| values[place..place + width].iter().copied()).collect()
 }
 
 /// A tensor of f32 that is computed when it is written, so that a big file's tensors are never all in memory

@@ -1,11 +1,13 @@
 //! The 68 landmarks of a face (iBUG's numbering): a small densely connected network on a 112x112 crop.
 
 use super::detector::FaceBox;
-use super::layers::{Conv, Separable, Weights, pad_same};
+use super::layers::{Conv, Separable, Weights};
+use super::patch::{Patch, Pose, cut};
 use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};
-use crate::picture::{Crop, Picture, Square, View};
+use crate::ops::pad_same;
+use crate::picture::{Picture, View};
 use candle_core::Tensor;
 
 const ID: &str = "face-landmarks";
@@ -30,7 +32,7 @@ const FINE_VIEWS: [(f32, f32); 5] = [(1.0, 0.0), (0.94, 0.0), (1.06, 0.0), (1.0,
 pub type Points = [[f32; 2]; 68];
 
 /// For each landmark the one on the other half of the face that it becomes in a mirror.
-const MIRRORED: [usize; 68] = [
+pub(super) const MIRRORED: [usize; 68] = [
     16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27, 28,
     29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48,
     59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
@@ -127,8 +129,8 @@ impl Landmarker {
     /// Looks again at a face whose landmarks are roughly known, once for each (relative size, turn) of `views`
     /// and its mirror image, and averages what is seen.
     fn upright(&self, picture: &Picture, rough: &Points, views: &[(f32, f32)]) -> Result<Points> {
-        let pose = Pose::of(rough);
-        let patch = Patch::around(picture, &pose)?;
+        let pose = Pose::of(rough, STEADIEST);
+        let patch = Patch::around(picture, &pose, PATCH)?;
         let views: Vec<View> = views
             .iter()
             .flat_map(|&(size, turn)| [(size, turn, false), (size, turn, true)])
@@ -182,7 +184,7 @@ impl Landmarker {
 
 impl Block {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let x = pad_same(x, 2)?;
+        let x = pad_same(x, 3, 2)?;
         let mut sum = match &self.first {
             First::Full(conv) => conv.forward(&x, 2)?,
             First::Separable(separable) => separable.forward(&x, 2)?,
@@ -191,101 +193,8 @@ impl Block {
         // Each layer's output joins the sum before the activation, so only the sum itself is rectified; the
         // first output is already.
         for layer in &self.others {
-            sum = (&sum + layer.forward(&pad_same(&sum.relu()?, 1)?, 1)?)?;
+            sum = (&sum + layer.forward(&pad_same(&sum.relu()?, 3, 1)?, 1)?)?;
         }
         sum.relu()
     }
-}
-
-/// Where a face is, how large, and how far it is tilted.
-struct Pose {
-    centre: [f32; 2],
-    /// Side of the square to show the network, in pixels of the picture.
-    side: f32,
-    /// Radians; positive when the eye on the picture's right is the lower one.
-    angle: f32,
-}
-
-impl Pose {
-    fn of(points: &Points) -> Pose {
-        let middle = |range: std::ops::Range<usize>| {
-            let count = range.len() as f32;
-            points[range].iter().fold([0.0, 0.0], |[sx, sy], [x, y]| [sx + x / count, sy + y / count])
-        };
-        let ([lx, ly], [rx, ry]) = (middle(36..42), middle(42..48));
-        let angle = (ry - ly).atan2(rx - lx);
-        let (sin, cos) = angle.sin_cos();
-        let (mut low, mut high) = ([f32::INFINITY; 2], [f32::NEG_INFINITY; 2]);
-        for [x, y] in points {
-            for (axis, value) in [x * cos + y * sin, y * cos - x * sin].into_iter().enumerate() {
-                low[axis] = low[axis].min(value);
-                high[axis] = high[axis].max(value);
-            }
-        }
-        let (x, y) = ((low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0);
-        Pose {
-            centre: [x * cos - y * sin, x * sin + y * cos],
-            side: (high[0] - low[0]).max(high[1] - low[1]) * STEADIEST,
-            angle,
-        }
-    }
-}
-
-/// The neighbourhood of a face, resized once, from which all views are taken.
-struct Patch {
-    square: Square,
-    /// Its top left corner in the picture.
-    corner: [f32; 2],
-    /// Pixels of the picture per pixel of the patch.
-    pixel: f32,
-}
-
-impl Patch {
-    /// A square large enough to hold every view of the face at any tilt; black outside the picture.
-    fn around(picture: &Picture, pose: &Pose) -> Result<Patch> {
-        let reach = pose.side * 0.8;
-        let face = FaceBox {
-            score: 1.0,
-            x: pose.centre[0] - reach,
-            y: pose.centre[1] - reach,
-            w: 2.0 * reach,
-            h: 2.0 * reach,
-        };
-        let crop = cut(&face, picture)?;
-        // One more than the reach: the corner is rounded down, so the far edge may lie a pixel further.
-        let side = (2.0 * reach).ceil() as usize + 1;
-        let (x, y) = (face.x.floor(), face.y.floor());
-        let offset = ((crop.x as f32 - x) as usize, (crop.y as f32 - y) as usize);
-        let square = picture.square(crop, side, offset, PATCH);
-        Ok(Patch { square, corner: [x, y], pixel: side as f32 / PATCH as f32 })
-    }
-
-    fn inside(&self, [x, y]: [f32; 2]) -> [f32; 2] {
-        [(x - self.corner[0]) / self.pixel, (y - self.corner[1]) / self.pixel]
-    }
-
-    fn outside(&self, [x, y]: [f32; 2]) -> [f32; 2] {
-        [x * self.pixel + self.corner[0], y * self.pixel + self.corner[1]]
-    }
-}
-
-/// The box cut to the picture's whole pixels.
-fn cut(face: &FaceBox, picture: &Picture) -> Result<Crop> {
-    let refuse = || ModelError::FaceBox {
-        x: face.x,
-        y: face.y,
-        w: face.w,
-        h: face.h,
-        width: picture.width as u32,
-        height: picture.height as u32,
-    };
-    let (x, y) = (face.x.max(0.0), face.y.max(0.0));
-    let w = (face.x + face.w - x).min(picture.width as f32 - x).floor();
-    let h = (face.y + face.h - y).min(picture.height as f32 - y).floor();
-    // `max` above takes NaN for 0, so the box itself is asked.
-    let finite = [face.x, face.y, face.w, face.h].iter().all(|value| value.is_finite());
-    if !finite || w < 1.0 || h < 1.0 {
-        return Err(refuse());
-    }
-    Ok(Crop { x: x as usize, y: y as usize, w: w as usize, h: h as usize })
 }

@@ -1,4 +1,4 @@
-//! Mel power spectrograms at 16 kHz as matrix products, so that a gradient passes through them and they run on
+//! Mel spectrograms at 16 kHz as matrix products, so that a gradient passes through them and they run on
 //! any device. What each network takes of it (logarithm, padding, scaling) stays with the network.
 
 use crate::error::{ModelError, Result};
@@ -16,7 +16,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) window: &'a [f64],
     /// Samples from one frame to the next.
     pub(crate) hop: usize,
-    /// Mel bands from 0 to 8 kHz.
+    /// Mel bands.
     pub(crate) mels: usize,
 }
 
@@ -31,7 +31,13 @@ pub(crate) struct MelSpectrogram {
 }
 
 impl MelSpectrogram {
+    /// Of mel bands from 0 to 8 kHz.
     pub(crate) fn new(shape: &Shape, device: &Device) -> Result<Self> {
+        Self::within(shape, [0.0, RATE as f64 / 2.0], device)
+    }
+
+    /// Of mel bands between those frequencies in hertz.
+    pub(crate) fn within(shape: &Shape, hertz: [f64; 2], device: &Device) -> Result<Self> {
         let (window, bins) = (shape.window.len(), shape.fft / 2 + 1);
         let rows = window.next_multiple_of(shape.hop);
         let mut basis = vec![0.0_f32; rows * 2 * bins];
@@ -44,7 +50,7 @@ impl MelSpectrogram {
                 *sine = (weight * angle.sin()) as f32;
             }
         }
-        let bank = mel_bank(shape.fft, shape.mels);
+        let bank = mel_bank_within(RATE, shape.fft, shape.mels, hertz);
         let tensor = |values, dims: (usize, usize)| {
             Tensor::from_vec(values, dims, device).map_err(ModelError::tensor("preparing a spectrogram"))
         };
@@ -59,6 +65,16 @@ impl MelSpectrogram {
     /// Mel powers [frames, mels] of samples [n]: 1 + (n - window) / hop frames. Nothing is padded; fewer samples
     /// than the window are an error.
     pub(crate) fn forward(&self, samples: &Tensor) -> candle_core::Result<Tensor> {
+        self.powers(samples)?.matmul(&self.bank)
+    }
+
+    /// The same of magnitudes in place of powers, without a gradient where there is silence.
+    pub(crate) fn magnitudes(&self, samples: &Tensor) -> candle_core::Result<Tensor> {
+        self.powers(samples)?.sqrt()?.matmul(&self.bank)
+    }
+
+    /// [frames, bins].
+    fn powers(&self, samples: &Tensor) -> candle_core::Result<Tensor> {
         let count = samples.dim(0)?;
         let Some(frames) = count.checked_sub(self.window).map(|rest| 1 + rest / self.hop) else {
             candle_core::bail!("{count} samples are fewer than a window of {}", self.window)
@@ -75,7 +91,7 @@ impl MelSpectrogram {
         let framed = Tensor::cat(&shifted.collect::<candle_core::Result<Vec<_>>>()?, 1)?;
         let parts = framed.matmul(&self.basis)?.sqr()?;
         let bins = parts.dim(1)? / 2;
-        (parts.narrow(1, 0, bins)? + parts.narrow(1, bins, bins)?)?.matmul(&self.bank)
+        parts.narrow(1, 0, bins)? + parts.narrow(1, bins, bins)?
     }
 }
 
@@ -88,14 +104,14 @@ pub(crate) fn hamming(length: usize) -> Vec<f64> {
     (0..length).map(|n| 0.54 - 0.46 * (2.0 * PI * n as f64 / length as f64).cos()).collect()
 }
 
-/// Slaney's mel bands with unit area, [bins, mels] row major: linear to 1 kHz, logarithmic above, as in librosa
-/// and as in the file that OpenAI ships with Whisper.
-pub(crate) fn mel_bank(fft: usize, mels: usize) -> Vec<f32> {
-    mel_bank_at(RATE, fft, mels)
+/// Slaney's mel bands with unit area up to half the rate, [bins, mels] row major: linear to 1 kHz, logarithmic above, as
+/// in librosa and as in the file that OpenAI ships with Whisper.
+pub(crate) fn mel_bank_at(rate: usize, fft: usize, mels: usize) -> Vec<f32> {
+    mel_bank_within(rate, fft, mels, [0.0, rate as f64 / 2.0])
 }
 
-/// The same for sound of another rate, up to half of it.
-pub(crate) fn mel_bank_at(rate: usize, fft: usize, mels: usize) -> Vec<f32> {
+/// The same between those frequencies in hertz.
+fn mel_bank_within(rate: usize, fft: usize, mels: usize, hertz: [f64; 2]) -> Vec<f32> {
     let step = 6.4_f64.ln() / 27.0;
     let mel_of = |hertz: f64| match hertz < 1000.0 {
         true => hertz * 3.0 / 200.0,
@@ -105,8 +121,9 @@ pub(crate) fn mel_bank_at(rate: usize, fft: usize, mels: usize) -> Vec<f32> {
         true => mel * 200.0 / 3.0,
         false => 1000.0 * (step * (mel - 15.0)).exp(),
     };
-    let highest = mel_of(rate as f64 / 2.0);
-    let edges: Vec<f64> = (0..mels + 2).map(|n| hertz_of(highest * n as f64 / (mels + 1) as f64)).collect();
+    let [lowest, highest] = hertz.map(mel_of);
+    let edge = |n: usize| hertz_of(lowest + (highest - lowest) * n as f64 / (mels + 1) as f64);
+    let edges: Vec<f64> = (0..mels + 2).map(edge).collect();
     (0..=fft / 2)
         .flat_map(|bin| {
             let hertz = bin as f64 * rate as f64 / fft as f64;

@@ -6,7 +6,7 @@
 //! and gradients up to rounding.
 //!
 //! Channels run fastest everywhere: sound is `[time, channels]` ([`Conv`]), pictures and tokens are
-//! `[batch, .., channels]` ([`Frozen`], [`Heads`]).
+//! `[batch, .., channels]` ([`Frozen`], [`Heads`]); only [`depthwise`] has them before the picture's sides.
 //!
 //! Which networks exist is not known here.
 
@@ -19,27 +19,33 @@ mod block;
 mod conv;
 mod curve;
 mod custom;
+mod depthwise;
 mod frozen;
 mod fused;
 pub(crate) mod gemm;
 mod norm;
 mod product;
 mod quantized;
+mod rectify;
 mod rowwise;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transposed;
 mod upsample;
 mod winograd;
 
 pub(crate) use attention::Heads;
 pub(crate) use before::{First, Norm};
 pub(crate) use conv::{Before, Conv, LowRank, Snake, Target, Then, accumulate, unfold_transposed};
+pub(crate) use depthwise::{depthwise, pad_same};
 pub(crate) use frozen::{Adapter, Frozen};
 pub(crate) use product::Geometry;
 pub(crate) use quantized::Quantized;
+pub(crate) use rectify::rectify;
 pub(crate) use simd::for_each_machine;
+pub(crate) use transposed::{Spread, Transposed};
 pub(crate) use upsample::Upsample;
 
 /// Which operations compute a network's layers.

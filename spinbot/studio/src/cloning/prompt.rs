@@ -44,7 +44,7 @@ pub(crate) fn clone_by_prompt(
     let speaker = PocketSpeaker { pocket, voice };
     course.passed(SCORING)?;
     let mut say = |text: &str| -> Result<Clip, StepError> {
-        let spoken = speaker.say(text, wanted.seed, &mut |_, _, _| course.stopped())?;
+        let spoken = speaker.say(text, wanted.seed, None, &mut |_, _, _| course.stopped())?;
         Ok(Clip::new(spoken.samples, pocket::SAMPLE_RATE))
     };
     let text = SCORED.join(" ");

@@ -71,7 +71,7 @@ impl Score {
     /// Lets the voice say the test sentences, and listens.
     pub(super) fn of(voice: &Voice) -> Result<Score, StepError> {
         let text = SCORED.join(" ");
-        let spoken = Speaker::new(voice)?.say(&text, &Manner::default(), &mut |_, _, _| Ok(()))?;
+        let spoken = Speaker::new(voice)?.say(&text, &Manner::default(), None, &mut |_, _, _| Ok(()))?;
         Score::heard(&text, Clip::new(spoken.samples, SAMPLE_RATE))
     }
 

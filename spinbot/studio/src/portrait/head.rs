@@ -5,6 +5,9 @@ use super::geometry::{Point, distance, middle};
 use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
+/// Share of the head's way that the camera goes with it.
+const FOLLOWS: f32 = 0.25;
+
 /// Where the head is and how it hangs on the neck.
 pub(crate) struct Head {
     centre: Point,
@@ -22,6 +25,8 @@ pub(crate) struct Sway {
     tilt: f32,
     shift: Point,
     turn: Point,
+    /// How far the chest is up, in pixels.
+    breath: f32,
 }
 
 /// How much a pixel takes part.
@@ -31,6 +36,8 @@ pub(crate) struct Share {
     pub(crate) sway: f32,
     /// In turn and nod: 1 at the nose, 0 at the rim.
     pub(crate) depth: f32,
+    /// In breathing: 1 from the shoulders down.
+    pub(crate) body: f32,
 }
 
 impl Head {
@@ -55,15 +62,20 @@ impl Head {
         self.eyes
     }
 
-    /// Which part of the sway the pixel at `p` takes.
-    pub(crate) fn share(&self, p: Point) -> Share {
+    /// Which part of the sway the pixel at `p` takes. Where the figure is `apart` from its background all of it sways; else
+    /// the background bends with it, and less the further away it is.
+    pub(crate) fn share(&self, p: Point, apart: bool) -> Share {
         let (x, y) = ((p[0] - self.centre[0]) / self.radii[0], (p[1] - self.centre[1]) / self.radii[1]);
         let out = x.hypot(y);
         // Below the chin the shoulders hold still.
         let neck = 1.0 - smoothstep(self.chin, self.chin + 1.1 * self.radii[0], p[1]);
-        let sway = (1.0 - smoothstep(0.95, 2.1, out)) * neck;
+        let near = if apart { 1.0 } else { 1.0 - smoothstep(0.95, 2.1, out) };
         let rise = (1.0 - out * out).max(0.0);
-        Share { sway, depth: rise * rise.sqrt() * neck }
+        Share {
+            sway: near * neck,
+            depth: rise * rise.sqrt() * neck,
+            body: if apart { smoothstep(self.chin, self.chin + 1.6 * self.radii[0], p[1]) } else { 0.0 },
+        }
     }
 
     /// A frame's sway.
@@ -75,7 +87,14 @@ impl Head {
                 frame.turn.clamp(-1.0, 1.0) * 0.16 * self.eyes,
                 frame.nod.clamp(-1.0, 1.0) * 0.12 * self.eyes,
             ],
+            breath: frame.breath.clamp(0.0, 1.0) * 0.035 * self.eyes,
         }
+    }
+
+    /// Where in the background the pixel at `p` is: the camera follows the head a little, and what is far away moves against it.
+    #[inline]
+    pub(crate) fn behind(&self, p: Point, sway: &Sway) -> Point {
+        [p[0] + FOLLOWS * sway.shift[0], p[1] + FOLLOWS * sway.shift[1]]
     }
 
     /// Where on the unmoved head the pixel at `p` is.
@@ -85,7 +104,9 @@ impl Head {
         let angle = sway.tilt * share.sway;
         [
             p[0] + angle * ry - share.sway * sway.shift[0] - share.depth * sway.turn[0],
-            p[1] - angle * rx - share.sway * sway.shift[1] - share.depth * sway.turn[1],
+            // The shoulders rise with the chest, and the head a little with them.
+            p[1] - angle * rx - share.sway * sway.shift[1] - share.depth * sway.turn[1]
+                + (share.body + 0.3 * share.sway) * sway.breath,
         ]
     }
 }

@@ -30,6 +30,25 @@ pub(crate) struct LidPixel {
 }
 
 impl Lid {
+    /// Along the lids' edges as the mesh has them, each from the eye's left corner to its right, with the middle of the brow
+    /// above.
+    pub(crate) fn along(top: &[Point], bottom: &[Point], brow: Point) -> Self {
+        let corners = (top[0], top[top.len() - 1]);
+        let tight = Axes::between(corners.0, corners.1);
+        let axes = tight.with_half(1.03 * tight.half);
+        let through = |line: &[Point]| {
+            let mut knots = vec![(-1.0, 0.0), (1.0, 0.0)];
+            knots.extend(line.iter().map(|&p| axes.local(p)).filter(|k| k.0.abs() < 0.97));
+            Curve::through(&knots)
+        };
+        let (top, bottom) = (through(top), through(bottom));
+        let bottom = Curve::of(|i, _| bottom.0[i].max(top.0[i] + 0.3));
+        let height = (bottom.at(0.0) - top.at(0.0)).max(2.0);
+        let room = top.at(0.0) - axes.local(brow).1;
+        let fold = (0.6 * room).clamp(0.6 * height, 2.2 * height);
+        Lid { axes, top, bottom, fold, lashes: (0.34 * height).min(0.4 * fold) }
+    }
+
     /// From the six landmarks of an eye, left corner first, clockwise, and the middle of the brow above it.
     ///
     /// The network draws eyes too small: its corners lie within the eye's and its lower lid crosses the iris. So
@@ -71,6 +90,11 @@ impl Lid {
         let room = top.at(0.0) - axes.local(brow).1;
         let fold = (0.6 * room).clamp(0.6 * height, 2.2 * height);
         Lid { axes, top, bottom, fold, lashes: (0.42 * height).min(0.4 * fold) }
+    }
+
+    /// Its axes, and the edges of the upper and the lower lid on them.
+    pub(crate) fn opening(&self) -> (Axes, &Curve, &Curve) {
+        (self.axes, &self.top, &self.bottom)
     }
 
     /// The eye's box `[left, top, right, bottom]` within which [`Lid::pixel`] may answer.

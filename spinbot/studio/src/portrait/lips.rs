@@ -4,9 +4,11 @@
 //! The landmark network is a few pixels off where a smile bares the teeth; lips cut along its points would carry
 //! a pale rim of tooth with them. So each inner edge is looked for between lip colour and mouth colour.
 
-use super::geometry::{Axes, Curve, Point, SAMPLES};
+use super::Shape;
+use super::geometry::{Axes, Curve, SAMPLES};
 use super::raster::{Colour, Raster, luma, mix};
 use crate::ease::smoothstep;
+use spinbot_models::faces::MeshPart;
 
 /// The lips as the photo shows them.
 pub(crate) struct Lips {
@@ -35,17 +37,19 @@ pub(crate) struct Lips {
 const WIDEST: f32 = 0.60;
 
 impl Lips {
-    /// Reads them; `points` are the 68 landmarks.
-    pub(crate) fn read(photo: &Raster, points: &[Point; 68]) -> Self {
-        let axes = Axes::between(points[48], points[54]);
-        let through = |indices: &[usize]| {
+    /// Reads them along the lines of the mesh, or through the landmarks where there is none.
+    pub(crate) fn read(photo: &Raster, shape: &Shape) -> Self {
+        let axes = Axes::between(shape.points[48], shape.points[54]);
+        let through = |line: MeshPart, indices: &[usize]| {
             let mut knots = vec![(-1.0, 0.0), (1.0, 0.0)];
-            knots.extend(indices.iter().map(|&i| axes.local(points[i])).filter(|k| k.0.abs() < 0.97));
+            let points = shape.line(line, indices);
+            knots.extend(points.iter().map(|&p| axes.local(p)).filter(|k| k.0.abs() < 0.97));
             Curve::through(&knots)
         };
-        let upper_outer = through(&[49, 50, 51, 52, 53]);
-        let lower_outer = through(&[59, 58, 57, 56, 55]);
-        let (upper, lower) = (through(&[61, 62, 63]), through(&[67, 66, 65]));
+        let upper_outer = through(MeshPart::UpperLipOuter, &[49, 50, 51, 52, 53]);
+        let lower_outer = through(MeshPart::LowerLipOuter, &[59, 58, 57, 56, 55]);
+        let upper = through(MeshPart::UpperLipInner, &[61, 62, 63]);
+        let lower = through(MeshPart::LowerLipInner, &[67, 66, 65]);
         let lower = Curve::of(|i, _| lower.0[i].max(upper.0[i]));
         let mut lips = Lips {
             axes,
@@ -59,7 +63,11 @@ impl Lips {
             widest: WIDEST * axes.half,
             ink: None,
         };
-        if lips.is_open(photo) {
+        let open = match shape.mesh {
+            Some(_) => lips.is_open_by_the_mesh(photo),
+            None => lips.is_open(photo),
+        };
+        if open {
             lips.find_open_edges(photo);
             lips.shows_teeth = lips.sees_teeth(photo);
             lips.inset = 0.6 + axes.half * 0.015;
@@ -118,6 +126,26 @@ impl Lips {
         differences.sort_by(f32::total_cmp);
         let differs = differences[differences.len() / 2];
         gap > 0.10 && differs > 0.14 - 0.12 * smoothstep(0.10, 0.26, gap)
+    }
+
+    /// As [`Lips::is_open`], of lips on the mesh's lines, which are nearer to the edges: closed mouths had gaps of up to 0.14
+    /// of half their width, open ones from 0.21 on (eight photographs). A narrower one is open where it shows teeth.
+    fn is_open_by_the_mesh(&self, photo: &Raster) -> bool {
+        let gap = self.gap(Curve::MIDDLE) / self.axes.half;
+        gap > 0.18 || (gap > 0.10 && self.shows_bright(photo))
+    }
+
+    /// Whether a quarter of what is between the lips is brighter than both.
+    fn shows_bright(&self, photo: &Raster) -> bool {
+        const ROWS: usize = 9;
+        let columns = SAMPLES / 4..=SAMPLES * 3 / 4;
+        let bright = columns.clone().map(|i| {
+            let lips = self.lip_colours(photo, i).map(luma);
+            let limit = 1.12 * lips[0].max(lips[1]);
+            let row = |k: usize| self.upper_inner.0[i] + self.gap(i) * k as f32 / (ROWS - 1) as f32;
+            (0..ROWS).filter(|k| luma(self.colour(photo, Curve::u(i), row(*k))) > limit).count()
+        });
+        4 * bright.sum::<usize>() > ROWS * columns.count()
     }
 
     fn sees_teeth(&self, photo: &Raster) -> bool {

@@ -39,6 +39,7 @@ impl PocketSpeaker {
         &self,
         text: &str,
         seed: u64,
+        before: Option<Spoken>,
         each: &mut dyn FnMut(&Spoken, usize, usize) -> Result<(), StepError>,
     ) -> Result<Spoken, StepError> {
         let parted = spinbot_g2p::passages(text)
@@ -58,9 +59,9 @@ impl PocketSpeaker {
         }
         let length = |text: &str| text.chars().count();
         let total = parted.passages.iter().map(|(text, _)| length(text)).sum();
-        let mut spoken = Spoken::default();
-        let mut done = 0;
-        for ((text, pause), nth) in parted.passages.iter().zip(0_u64..) {
+        let mut spoken = before.unwrap_or_default();
+        let mut done = parted.passages.iter().take(spoken.parts).map(|(text, _)| length(text)).sum();
+        for ((text, pause), nth) in parted.passages.iter().zip(0_u64..).skip(spoken.parts) {
             if said(text) {
                 let seed = seed.wrapping_add(nth);
                 let within = &mut |spoken: &Spoken, share: f64| {
@@ -70,6 +71,7 @@ impl PocketSpeaker {
             }
             done += length(text);
             spoken.pause(*pause);
+            spoken.part_ends();
             each(&spoken, done, total)?;
         }
         Ok(spoken)

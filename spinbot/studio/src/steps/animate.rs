@@ -1,29 +1,11 @@
 //! `animate`: the picture moved by the motion, frame by frame, and coded as video.
-//!
-//! Frames are drawn on all cores, a batch at a time, while the batch before is coded in order: memory stays at
-//! two batches however long the clip is.
 
-use crate::landmarks::Landmarks;
-use crate::motion::Motion;
-use crate::portrait::{Portrait, Scratch};
-use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, json_input, media_fault};
-use crate::subtitles::Subtitles;
-use rayon::prelude::*;
-use spinbot::timing::SpeechTiming;
+use crate::filming::Scene;
+use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range};
 use spinbot::{Fault, steps::Animate};
-use spinbot_media::picture::{self, Caps};
-use spinbot_media::video::{self, Encoder, VideoSettings};
-use spinbot_media::{MediaError, RgbImage, mp4};
 
-/// Frames drawn between two looks at [`Report::cancelled`].
+/// Frames that are drawn together.
 const BATCH: usize = 16;
-/// An hour at 60 frames a second.
-const MAX_FRAMES: usize = 216_000;
-/// Longest side of the picture: what `read_portrait` leaves.
-const MAX_SIDE: u32 = 1024;
-const SHEET_FRAMES: usize = 24;
-const SHEET_COLUMNS: u32 = 6;
-const SHEET_FRAME_WIDTH: u32 = 212;
 
 impl Run for Animate {
     fn check(&self) -> Result<(), Fault> {
@@ -36,118 +18,6 @@ impl Run for Animate {
         _seed: u64,
         report: &mut dyn Report,
     ) -> Result<Vec<StepOutput>, StepError> {
-        let fault = |error: MediaError| media_fault(error, "portrait");
-        let source = input(inputs, "picture")?;
-        let caps = Caps { min_side: 16, max_side: MAX_SIDE, ..Caps::default() };
-        let picture = picture::read(&source.path, &source.label, &caps).map_err(fault)?;
-        let landmarks: Landmarks = json_input(inputs, "landmarks")?;
-        let motion: Motion = json_input(inputs, "motion")?;
-        let timing: Option<SpeechTiming> =
-            inputs.contains_key("timing").then(|| json_input(inputs, "timing")).transpose()?;
-        let subtitles = timing.map(|timing| Subtitles::new(&timing, &landmarks)).transpose()?;
-        let portrait = portrait_of(picture, &landmarks)?;
-        let (width, height) = (landmarks.width, landmarks.height);
-        let total = motion.frames.len();
-        if total == 0 || total > MAX_FRAMES || !(1..=60).contains(&motion.fps) {
-            let fps = motion.fps;
-            return Err(Fault::new(format!("the motion has {total} frames at {fps} a second")).into());
-        }
-        let settings = VideoSettings { width, height, fps: motion.fps, quantizer: self.quantizer };
-        let mut encoder = Encoder::new(settings).map_err(fault)?;
-
-        let draw = |number: usize, scratch: &mut Scratch, frame: &mut RgbImage| {
-            portrait.draw(&motion.frames[number], scratch, frame);
-            if let Some(subtitles) = &subtitles {
-                subtitles.draw((number as f64 + 0.5) / f64::from(motion.fps), frame);
-            }
-        };
-
-        let first_frame = {
-            let mut frame = RgbImage::new(width, height);
-            draw(0, &mut Scratch::default(), &mut frame);
-            picture::jpeg_bytes(&frame, 88).map_err(fault)?
-        };
-        report.preview("first_frame", "image/jpeg", &first_frame);
-
-        let mut sheet = Sheet::new(total);
-        let blank = || vec![RgbImage::new(width, height); BATCH.min(total)];
-        let (mut drawing, mut drawn) = (blank(), blank());
-        let mut waiting = 0;
-        let mut done = 0;
-        for batch in motion.frames.chunks(BATCH).map(Some).chain([None]) {
-            if report.cancelled() {
-                return Err(StepError::Cancelled);
-            }
-            let (coded, ()) = rayon::join(
-                || {
-                    drawn[..waiting].iter().enumerate().try_for_each(|(i, frame)| {
-                        sheet.take(done + i, frame);
-                        encoder.push(frame)
-                    })
-                },
-                || {
-                    let numbers = done + waiting..done + waiting + batch.map_or(0, <[_]>::len);
-                    let frames = numbers.into_par_iter().zip(&mut drawing);
-                    frames.for_each_init(Scratch::default, |scratch, (number, frame)| {
-                        draw(number, scratch, frame)
-                    });
-                },
-            );
-            coded.map_err(fault)?;
-            done += waiting;
-            waiting = batch.map_or(0, <[_]>::len);
-            std::mem::swap(&mut drawing, &mut drawn);
-            report.progress(done as f64, total as f64, "frames");
-        }
-        let track = encoder.finish().map_err(fault)?;
-        let video = mp4::write(&track, None, &mp4::Tags::default()).map_err(fault)?;
-        let columns = SHEET_COLUMNS.min(total as u32);
-        let sheet = video::contact_sheet(&sheet.frames, columns).map_err(fault)?;
-        let sheet = picture::jpeg_bytes(&sheet, 85).map_err(fault)?;
-        Ok(vec![
-            StepOutput { name: "video", media_type: "video/mp4", bytes: video },
-            StepOutput { name: "first_frame", media_type: "image/jpeg", bytes: first_frame },
-            StepOutput { name: "sheet", media_type: "image/jpeg", bytes: sheet },
-        ])
-    }
-}
-
-/// Frames kept for the contact sheet, spread over the whole clip, already small.
-struct Sheet {
-    wanted: Vec<usize>,
-    frames: Vec<RgbImage>,
-}
-
-impl Sheet {
-    fn new(total: usize) -> Self {
-        let count = SHEET_FRAMES.min(total);
-        Sheet { wanted: (0..count).map(|k| (2 * k + 1) * total / (2 * count)).collect(), frames: Vec::new() }
-    }
-
-    /// Keeps frame `at` if it is wanted; frames come in order.
-    fn take(&mut self, at: usize, frame: &RgbImage) {
-        if self.wanted.get(self.frames.len()) == Some(&at) {
-            let height = (frame.height() * SHEET_FRAME_WIDTH).div_ceil(frame.width());
-            self.frames.push(picture::resize(frame, SHEET_FRAME_WIDTH, height));
-        }
-    }
-}
-
-fn portrait_of(picture: RgbImage, landmarks: &Landmarks) -> Result<Portrait, Fault> {
-    let (width, height) = picture.dimensions();
-    let count = landmarks.points.len();
-    let points: Option<[[f32; 2]; 68]> = landmarks.points.clone().try_into().ok();
-    // A face may be cut off by the picture's edge, but most of it lies inside.
-    let reach = width.max(height) as f32;
-    let near = |p: &[[f32; 2]; 68]| p.iter().flatten().all(|c| (-0.5 * reach..1.5 * reach).contains(c));
-    match points.filter(near) {
-        Some(points) if (width, height) == (landmarks.width, landmarks.height) => {
-            let size = (width as usize, height as usize);
-            Ok(Portrait::new(picture.into_raw(), size.0, size.1, &points, landmarks.drawn))
-        }
-        _ => Err(Fault::new(format!(
-            "{count} landmarks of a {}x{} picture do not fit one of {width}x{height}",
-            landmarks.width, landmarks.height
-        ))),
+        Scene::read(inputs)?.film(self.quantizer, BATCH, &|_| Ok(Vec::new()), report)
     }
 }

@@ -74,14 +74,15 @@ impl Run for Draw {
             report
                 .log(&format!("{count} layers of LoRAs are not in this model and were left out, as {first}"));
         }
-        let (tokens, room) = pipeline.tokens(&self.prompt).map_err(about)?;
+        let staged = Draw { prompt: prompt(self, inputs)?, ..self.clone() };
+        let (tokens, room) = pipeline.tokens(&staged.prompt).map_err(about)?;
         if tokens > room {
             report.log(&format!(
                 "the prompt has {tokens} tokens and is read in parts of {room}; what comes late counts less"
             ));
         }
         let begun = Instant::now();
-        let (request, width, height) = request(self, pipeline, inputs, seed)?;
+        let (request, width, height) = request(&staged, pipeline, inputs, seed)?;
         let name = format!("seed {seed}");
         let mut previewed: Option<Instant> = None;
         let on_step = &mut |progress: &Progress<'_>| {
@@ -117,7 +118,7 @@ impl Run for Draw {
             weight: *weight,
         };
         let made = Made {
-            params: self,
+            params: &staged,
             seed,
             size: (width, height),
             model: &model.label,
@@ -149,6 +150,21 @@ fn about(error: ModelError) -> Fault {
     };
     let fault = model_fault(error);
     argument.into_iter().fold(fault, Fault::about)
+}
+
+/// Most bytes of a stage.
+const MOST_STAGE: u64 = 4_000;
+
+/// The step's prompt, followed by the stage that a script names.
+fn prompt(step: &Draw, inputs: &Inputs) -> Result<String, Fault> {
+    let Some(stage) = inputs.get("stage") else { return Ok(step.prompt.clone()) };
+    let unread = |reason: String| Fault::new(format!("the stage could not be read: {reason}")).about("stage");
+    let size = std::fs::metadata(&stage.path).map_err(|error| unread(error.to_string()))?.len();
+    if size > MOST_STAGE {
+        return Err(unread(format!("it has {size} bytes, the most is {MOST_STAGE}")));
+    }
+    let stage = std::fs::read_to_string(&stage.path).map_err(|error| unread(error.to_string()))?;
+    Ok(format!("{}, {}", step.prompt, stage.trim()))
 }
 
 /// The request, and its width and height.

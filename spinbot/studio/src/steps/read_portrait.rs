@@ -2,13 +2,16 @@
 //! face is looked for first, then a drawn one. Where no face is found, rulers are shown that it can be placed with.
 
 use crate::landmarks::{self, Landmarks};
+use crate::matte;
 use crate::portrait;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
 use spinbot::{Fault, face::PlacedFace, steps::ReadPortrait};
 use spinbot_media::picture::{self, Caps};
 use spinbot_media::{MediaError, RgbImage, ruler};
 use spinbot_models::Device;
-use spinbot_models::faces::{DrawnFace, DrawnFaceFinder, FaceBox, FaceDetector, Landmarker};
+use spinbot_models::faces::{
+    DrawnFace, DrawnFaceFinder, FaceBox, FaceDetector, FaceMesh, Landmarker, Points,
+};
 
 /// Score from which a box counts as a face.
 const NEED: f32 = 0.5;
@@ -20,13 +23,17 @@ const MIN_FACE: f32 = 40.0;
 const MIN_PLACED_FACE: f32 = 28.0;
 /// As [`MIN_FACE`], in pixels of the video.
 const MIN_SHOWN_FACE: f32 = 32.0;
+/// How sure the mesh must be of its face, and how far it may lie from the landmarks, in distances between the eyes.
+const MESH: f32 = 0.5;
+const MESH_OFF: f32 = 0.12;
 /// Sides of a video are multiples of this.
 const BLOCK: u32 = 16;
 /// Height of brow-to-chin in a head-and-shoulders crop.
 const FACE_SHARE: f32 = 0.36;
 
 impl Run for ReadPortrait {
-    const MODELS: &'static [&'static str] = &["face-detector", "face-landmarks", "drawn-faces"];
+    const MODELS: &'static [&'static str] =
+        &["face-detector", "face-landmarks", "drawn-faces", "face-mesh", "matte"];
 
     fn check(&self) -> Result<(), Fault> {
         in_range("size", self.size, 128, 1024)
@@ -41,7 +48,7 @@ impl Run for ReadPortrait {
         let fault = |error: MediaError| media_fault(error, "portrait");
         let source = input(inputs, "portrait")?;
         let photo = picture::read(&source.path, &source.label, &Caps::default()).map_err(fault)?;
-        report.progress(1.0, 4.0, "parts");
+        report.progress(1.0, 5.0, "parts");
         let device = Device::cpu();
         let named = Named::new(&source.label, self.bot.as_deref());
         let found = match &self.face {
@@ -79,7 +86,7 @@ impl Run for ReadPortrait {
             .about(if self.face.is_some() { "face" } else { named.argument })
             .into());
         }
-        report.progress(2.0, 4.0, "parts");
+        report.progress(2.0, 5.0, "parts");
         if report.cancelled() {
             return Err(StepError::Cancelled);
         }
@@ -111,29 +118,38 @@ impl Run for ReadPortrait {
             .about("portrait")
             .into());
         }
-        let landmarks = Landmarks {
-            width: window.to_width,
-            height: window.to_height,
-            score,
-            drawn,
-            points: match &landmarker {
-                Some(landmarker) => find(landmarker, &picture, &moved)?.to_vec(),
-                None => points
-                    .iter()
-                    .map(|[x, y]| [(x - window.x as f32) * sx, (y - window.y as f32) * sy])
-                    .collect(),
-            },
+        let (points, mesh) = match &landmarker {
+            Some(landmarker) => meshed(find(landmarker, &picture, &moved)?, &picture, &device)?,
+            None => {
+                let moved = |[x, y]: [f32; 2]| [(x - window.x as f32) * sx, (y - window.y as f32) * sy];
+                (points.map(moved), Vec::new())
+            }
         };
-        report.progress(3.0, 4.0, "parts");
+        let (width, height) = (window.to_width, window.to_height);
+        let landmarks = Landmarks { width, height, score, drawn, points: points.to_vec(), mesh };
+        report.progress(3.0, 5.0, "parts");
+        if report.cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        let (matte, found) = matte::of(&picture, &landmarks)?;
+        if found == matte::Found::Nothing {
+            report.log("figure and background could not be told apart: the background moves with the head");
+        }
+        report.progress(4.0, 5.0, "parts");
         let overlay = picture::jpeg_bytes(&landmarks.drawn_on(&picture), 88).map_err(fault)?;
         report.preview("overlay", "image/jpeg", &overlay);
         let json = serde_json::to_vec(&landmarks)
             .map_err(|error| Fault::new(format!("the landmarks could not be written: {error}")))?;
         let png = picture::png_bytes(&picture).map_err(fault)?;
-        report.progress(4.0, 4.0, "parts");
+        let mut matte_png = std::io::Cursor::new(Vec::new());
+        matte
+            .write_to(&mut matte_png, image::ImageFormat::Png)
+            .map_err(|error| Fault::new(format!("the matte could not be written: {error}")))?;
+        report.progress(5.0, 5.0, "parts");
         Ok(vec![
             StepOutput { name: "picture", media_type: "image/png", bytes: png },
             StepOutput { name: "landmarks", media_type: "application/json", bytes: json },
+            StepOutput { name: "matte", media_type: "image/png", bytes: matte_png.into_inner() },
             StepOutput { name: "overlay", media_type: "image/jpeg", bytes: overlay },
         ])
     }
@@ -143,6 +159,23 @@ fn find(landmarker: &Landmarker, picture: &RgbImage, face: &FaceBox) -> Result<[
     landmarker
         .landmarks_refined(picture.as_raw(), picture.width(), picture.height(), face)
         .map_err(model_fault)
+}
+
+/// The mesh over a face whose landmarks are roughly known, with its own landmarks; the rough ones where it sees no face or
+/// another one.
+fn meshed(rough: Points, picture: &RgbImage, device: &Device) -> Result<(Points, Vec<[f32; 2]>), Fault> {
+    let network = FaceMesh::load(device).map_err(model_fault)?;
+    let (width, height) = picture.dimensions();
+    let mesh = network.lay(picture.as_raw(), width, height, &rough).map_err(model_fault)?;
+    let points = mesh.landmarks();
+    let apart = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let eyes = apart(rough[36], rough[45]);
+    // Jaw and brows are drawn differently; eyes, nose and lips are not.
+    let off = rough[27..].iter().zip(&points[27..]).map(|(a, b)| apart(*a, *b)).sum::<f32>() / 41.0;
+    match mesh.presence >= MESH && off <= MESH_OFF * eyes {
+        true => Ok((points, mesh.points)),
+        false => Ok((rough, Vec::new())),
+    }
 }
 
 /// How messages call the picture, and which argument they are about.

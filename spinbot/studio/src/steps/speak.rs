@@ -1,5 +1,6 @@
 //! `speak`: a text said in a voice, with the time of everything in it.
 
+use crate::committed::Committed;
 use crate::speaking::{Manner, PocketSpeaker, Speaker, Spoken};
 use crate::step::{
     Inputs, Report, Run, StepError, StepInput, StepOutput, in_range, input, media_fault, model_fault,
@@ -22,6 +23,10 @@ pub(super) const PEAK_DBFS: f64 = -1.0;
 const LARGEST_VOICE: u64 = 128 << 20;
 /// Most bytes of a text that an earlier step wrote.
 const LARGEST_TEXT: u64 = 1 << 20;
+
+/// The part of a long text that is said, and how much more of it is worth keeping, in seconds of speech.
+const SAID: &str = "said";
+const KEPT_EVERY: f64 = 20.0;
 
 impl Run for Speak {
     const MODELS: &'static [&'static str] = &["kokoro"];
@@ -53,6 +58,13 @@ impl Run for Speak {
                 (Ready::Kokoro(Speaker::new(&kokoro_voice)?), "phonemes")
             }
         };
+        // The text may be another step's: what was said is of the same text, for the folder belongs to these very inputs.
+        let committed = Committed::new(report.kept());
+        let before = committed.read(SAID).and_then(|part| unpacked(&part));
+        if let Some(before) = &before {
+            report.log(&format!("{:.0} s were already said before it was stopped", before.timing.seconds));
+        }
+        let mut kept = before.as_ref().map_or(0.0, |before| before.timing.seconds);
         let begun = Instant::now();
         let (mut first, mut previewed) = (true, false);
         let mut each = |spoken: &Spoken, done: usize, total: usize| {
@@ -72,11 +84,18 @@ impl Run for Speak {
                     report.preview("sentence", media_type, &bytes);
                 }
             }
+            let whole = spoken.whole == spoken.samples.len();
+            if whole && done < total && spoken.timing.seconds > kept + KEPT_EVERY {
+                kept = spoken.timing.seconds;
+                if let Err(error) = committed.keep(SAID, &packed(spoken)) {
+                    report.log(&format!("what is said could not be kept for a restart: {error}"));
+                }
+            }
             report.progress(done as f64, total as f64, unit);
             Ok(())
         };
         let spoken = match ready {
-            Ready::Pocket(speaker) => speaker.say(&text, seed, &mut each)?,
+            Ready::Pocket(speaker) => speaker.say(&text, seed, before, &mut each)?,
             Ready::Kokoro(speaker) => {
                 let manner = Manner {
                     speed: self.speed as f32,
@@ -84,7 +103,7 @@ impl Run for Speak {
                     lexicon: self.lexicon.clone(),
                     seed,
                 };
-                speaker.say(&text, &manner, &mut each)?
+                speaker.say(&text, &manner, before, &mut each)?
             }
         };
         let (said, took) = (spoken.timing.seconds, begun.elapsed().as_secs_f64());
@@ -94,18 +113,33 @@ impl Run for Speak {
             report.log(&format!("{} parts came to no end of their own and were cut", spoken.unended));
         }
         let clip = finished(Clip::new(spoken.samples, SAMPLE_RATE))?;
-        let timing = serde_json::to_vec(&spoken.timing)
+        let told = spoken.timing.to_microseconds();
+        let timing = serde_json::to_vec(&told)
             .map_err(|error| Fault::new(format!("the timing could not be written: {error}")))?;
         Ok(vec![
             StepOutput { name: "speech", media_type: "audio/wav", bytes: audio::wav_bytes(&clip) },
             StepOutput { name: "timing", media_type: "application/json", bytes: timing },
-            StepOutput {
-                name: "subtitles",
-                media_type: "text/vtt",
-                bytes: spoken.timing.webvtt().into_bytes(),
-            },
+            StepOutput { name: "subtitles", media_type: "text/vtt", bytes: told.webvtt().into_bytes() },
         ])
     }
+}
+
+/// What was said, as it is kept.
+fn packed(spoken: &Spoken) -> Vec<u8> {
+    let told = serde_json::to_vec(&(&spoken.timing, spoken.unended, spoken.parts)).unwrap_or_default();
+    let mut bytes = (told.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(told);
+    bytes.extend(spoken.samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    bytes
+}
+
+fn unpacked(bytes: &[u8]) -> Option<Spoken> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (told, sound) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let (timing, unended, parts) = serde_json::from_slice(told).ok()?;
+    let samples: Vec<f32> =
+        sound.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Some(Spoken { whole: samples.len(), samples, timing, unended, parts })
 }
 
 /// A voice that is loaded.
@@ -164,5 +198,26 @@ fn accent(given: Option<&str>) -> Result<Option<Accent>, Fault> {
         Some(other) => Err(Fault::new(format!("`{other}` is no accent"))
             .help("choose us or uk, or leave it out for the voice's own")
             .about("accent")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use spinbot::timing::SpeechTiming;
+
+    #[test]
+    fn what_was_said_comes_back_as_it_was_kept() {
+        let timing = SpeechTiming { seconds: 1.5, ..SpeechTiming::default() };
+        let spoken =
+            Spoken { samples: vec![0.25, -1.0, f32::MIN_POSITIVE], timing, unended: 1, parts: 2, whole: 3 };
+        let back = unpacked(&packed(&spoken)).unwrap();
+        assert_eq!(
+            (back.samples, back.timing, back.unended),
+            (spoken.samples.clone(), spoken.timing.clone(), 1)
+        );
+        assert_eq!((back.parts, back.whole), (2, 3));
+        assert!(unpacked(&packed(&spoken)[..9]).is_none() && unpacked(&[]).is_none());
     }
 }

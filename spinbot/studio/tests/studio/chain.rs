@@ -3,8 +3,10 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use spinbot::face::PlacedFace;
-use spinbot::provenance::Provenance;
-use spinbot::steps::{Animate, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams};
+use spinbot::provenance::{MadeStep, Provenance};
+use spinbot::steps::{
+    Animate, AnimateWav2lip, Articulate, Drive, Encode, ReadPortrait, ReadSpeech, StepParams,
+};
 use spinbot_studio::{Report, StepError, StepInput, StepOutput, run};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -150,21 +152,21 @@ impl Chain {
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect, face: None, bot: None });
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
-        self.film(&["picture", "landmarks", "motion"])
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"])
     }
 
     /// Picture with a face placed by hand and speech to video, the head still.
     pub fn render_placed(&self, portrait: PathBuf, face: PlacedFace, speech: PathBuf, size: u32) {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: Some(face), bot: None });
         self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
-        self.film(&["picture", "landmarks", "motion"]);
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"]);
     }
 
     /// Picture, whose face is looked for, and speech to video, the head still.
     pub fn render_still(&self, portrait: PathBuf, speech: PathBuf, size: u32) {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
         self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
-        self.film(&["picture", "landmarks", "motion"]);
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"]);
     }
 
     /// Photo, speech and the times of its phonemes to video.
@@ -172,13 +174,22 @@ impl Chain {
         self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
         let inputs = [("speech", self.path("speech")), ("timing", timing)];
         self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
-        self.film(&["picture", "landmarks", "motion"])
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"])
     }
 
     /// The same again with its words in the picture.
     pub fn subtitle(&self, timing: PathBuf) -> Told {
         std::fs::copy(timing, self.path("timing")).unwrap();
-        self.film(&["picture", "landmarks", "motion", "timing"])
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion", "timing"])
+    }
+
+    /// Photo and speech to video, the lower face drawn by Wav2Lip with these weights.
+    pub fn render_wav2lip(&self, portrait: PathBuf, speech: PathBuf, size: u32, weights: &Path) -> Told {
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
+        self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
+        std::fs::copy(weights, self.path("weights.safetensors")).unwrap();
+        let animate = AnimateWav2lip { quantizer: 24 };
+        self.film(&animate, &["picture", "landmarks", "matte", "motion", "speech", "weights"])
     }
 
     fn read(&self, portrait: PathBuf, speech: PathBuf, how: ReadPortrait) {
@@ -187,10 +198,25 @@ impl Chain {
     }
 
     /// What was read and the motion of it to video.
-    fn film(&self, names: &[&'static str]) -> Told {
-        let inputs: Vec<_> = names.iter().map(|name| (*name, self.path(name))).collect();
-        let told = self.step(&Animate { quantizer: 24 }, &inputs, "silent_");
-        let provenance = serde_json::to_vec(&Provenance::new(Vec::new())).unwrap();
+    fn film<P: StepParams>(&self, animate: &P, names: &[&'static str]) -> Told {
+        let place = |name: &str| match name {
+            // What format a model is in, its name tells.
+            "weights" => self.path("weights.safetensors"),
+            _ => self.path(name),
+        };
+        let inputs: Vec<_> = names.iter().map(|name| (*name, place(name))).collect();
+        let told = self.step(animate, &inputs, "silent_");
+        let made = MadeStep {
+            id: "animate".into(),
+            kind: P::KIND.into(),
+            version: P::VERSION,
+            params: Value::Null,
+            inputs: BTreeMap::new(),
+            models: BTreeMap::new(),
+            seed: 0,
+            device: "cpu".into(),
+        };
+        let provenance = serde_json::to_vec(&Provenance::new(vec![made])).unwrap();
         std::fs::write(self.path("provenance"), provenance).unwrap();
         let silent = ("video", self.path("silent_video"));
         let inputs = [silent, ("speech", self.path("speech")), ("provenance", self.path("provenance"))];

@@ -131,6 +131,6 @@ fn a_step_is_checked_before_it_runs() {
     assert!(message(&garbled).contains("parameters cannot be read"));
     let unread = run("drive", &serde_json::json!({}), &Default::default(), 0, &mut Told::default());
     assert!(matches!(unread, Err(StepError::Fault(_))));
-    assert_eq!(kinds().len(), 22);
+    assert_eq!(kinds().len(), 23);
     assert!(kinds().iter().all(|k| k.version > 0 && !k.outputs.is_empty()));
 }
