@@ -111,7 +111,9 @@ fn bent(depth: f32, x: f32) -> f32 {
 /// straight line; `luma` tells the brightness in mouth widths from its middle.
 fn bow(luma: impl Fn([f32; 2]) -> f32) -> f32 {
     /// Depths that a mouth is drawn with, in hundredths of its width.
-    const DEPTHS: std::ops::RangeInclusive<i32> = -30..=35;
+    const DEPTHS: std::ops::RangeInclusive<i32> = -50..=50;
+    /// How far beside a line its surroundings are looked at, in mouth widths: lines are up to a seventh thick.
+    const BESIDE: f32 = 0.14;
     /// How much more a bow must differ than the straight line, in levels of brightness.
     const MORE: f32 = 12.0;
     let columns: Vec<f32> = (0..11).map(|n| -0.4 + 0.08 * n as f32).collect();
@@ -122,10 +124,14 @@ fn bow(luma: impl Fn([f32; 2]) -> f32) -> f32 {
         column[column.len() / 2]
     };
     let surroundings: Vec<f32> = columns.iter().map(|x| around(*x)).collect();
+    // A chin stands out too, but above and below it are two things.
     let differs = |depth: f32| -> f32 {
         let pairs = columns.iter().zip(&surroundings);
-        pairs.map(|(x, around)| (luma([*x, bent(depth, *x)]) - around).abs()).sum::<f32>()
-            / columns.len() as f32
+        let sum = pairs.map(|(x, around)| {
+            let at = |down: f32| luma([*x, bent(depth, *x) + down]);
+            (at(0.0) - around).abs() - (at(-BESIDE) - at(BESIDE)).abs()
+        });
+        sum.sum::<f32>() / columns.len() as f32
     };
     let all: Vec<(f32, f32)> =
         DEPTHS.map(|n| n as f32 / 100.0).map(|depth| (depth, differs(depth))).collect();
@@ -247,6 +253,13 @@ mod tests {
         assert!((bow(drawn(0.2)) - 0.2).abs() < 0.02, "{}", bow(drawn(0.2)));
         assert!((bow(drawn(-0.15)) + 0.15).abs() < 0.02);
         assert_eq!(bow(drawn(0.0)), 0.0);
+        // A frown above the outline of a chin, which is darker but has skin above and the dark of a neck below.
+        let chin = |[x, y]: [f32; 2]| match y - bent(0.3, x) {
+            off if off.abs() < 0.05 => 10.0,
+            off if off > 0.0 => 120.0,
+            _ => drawn(-0.4)([x, y]),
+        };
+        assert!((bow(chin) + 0.4).abs() < 0.03, "{}", bow(chin));
         assert_eq!(bow(|_| 120.0), 0.0);
     }
 }

@@ -241,30 +241,27 @@ fn the_one_face(
     let detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
     let (faces, best) =
         detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)?;
-    let seen = match faces.as_slice() {
-        [face] => {
-            let points = find(&Landmarker::load(device).map_err(model_fault)?, photo, face)?;
-            if !portrait::looks_drawn(photo.as_raw(), photo.dimensions(), &points) {
-                return Ok(Found::Photographed(*face));
-            }
-            Some(*face)
-        }
-        [] => None,
-        many => {
-            return Err(Fault::new(format!("{what}: {} faces found, need exactly one", many.len()))
-                .help(format!("{}, or {PLACE}", named.help("crop the photo to one person")))
-                .about(named.argument));
-        }
-    };
+    if faces.len() > 1 {
+        return Err(Fault::new(format!("{what}: {} faces found, need exactly one", faces.len()))
+            .help(format!("{}, or {PLACE}", named.help("crop the photo to one person")))
+            .about(named.argument));
+    }
     let drawn = drawn_face(photo, device)?;
     // Four points that make no face are none, however sure.
-    let face = PlacedFace::new(drawn.eyes, drawn.mouth).and_then(|face| inside(&face, photo, named));
-    if let (true, Ok(face)) = (drawn.score >= NEED_DRAWN, face) {
-        report.log(&format!("a drawn face was found (score {:.2}): look at the landmarks", drawn.score));
-        return Ok(Found::Placed { face, score: drawn.score, drawn: true });
-    }
-    if let Some(face) = seen {
-        return Ok(Found::Photographed(face));
+    let placed = PlacedFace::new(drawn.eyes, drawn.mouth).and_then(|face| inside(&face, photo, named));
+    let placed = placed.ok().filter(|_| drawn.score >= NEED_DRAWN);
+    let flat = |face: &PlacedFace| {
+        portrait::looks_drawn(photo.as_raw(), photo.dimensions(), &landmarks::placed(face, photo))
+    };
+    match (faces.first(), placed) {
+        (Some(face), placed) if !placed.is_some_and(|placed| flat(&placed)) => {
+            return Ok(Found::Photographed(*face));
+        }
+        (_, Some(face)) => {
+            report.log(&format!("a drawn face was found (score {:.2}): look at the landmarks", drawn.score));
+            return Ok(Found::Placed { face, score: drawn.score, drawn: true });
+        }
+        (_, None) => {}
     }
     let scores = format!("best score {best:.2} as a photo, {:.2} as a drawing, need {NEED:.2}", drawn.score);
     let other = named.help("use a front-facing picture with a face at least 128 px wide");
