@@ -70,12 +70,17 @@ def test_a_bad_input_is_one_sentence_with_help_and_the_kernel_goes_on(studio: Co
 
 
 def test_a_face_that_is_not_found_is_placed_by_the_rulers_shown(studio: Conversation):
-    shutil.copy(material.FIXTURES.parent.parent / "notebooks" / "media" / "bots" / "robot" / "0.png", studio.cwd / "robot.png")
-    line = "%render --portrait robot.png --speech hello.flac --preset draft"
+    line = "%render --portrait no-face.png --speech hello.flac --preset draft"
     cell = studio.run(line)
     assert "--face" in refused(cell)
     assert any("data:image/jpeg" in shown for shown in cell.displays("text/html")), "no rulers were shown"
     cell = studio.run(line + " --face '51,55 77,55 49,79 79,79'")
+    assert cell.ok and "<video" in cell.displays("text/html")[-1], cell.shown
+
+
+def test_a_drawn_face_is_found_without_being_told(studio: Conversation):
+    shutil.copy(material.FIXTURES.parent.parent / "notebooks" / "media" / "bots" / "robot" / "0.png", studio.cwd / "robot.png")
+    cell = studio.run("%render --portrait robot.png --speech hello.flac --preset draft")
     assert cell.ok and "<video" in cell.displays("text/html")[-1], cell.shown
 
 

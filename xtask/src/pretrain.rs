@@ -10,8 +10,8 @@ use std::process::Command;
 /// Where the recipe lies, and where the model is built in from.
 const RECIPE: &str = "spinbot/models/recipes/tiny";
 const WEIGHTS: &str = "spinbot/models/weights/portraits";
-/// The reader of portraits, which scores what the model draws.
-const READER: &str = "portrait-reader.safetensors";
+/// The reader of portraits, which scores what the model draws, and the finder of drawn faces.
+const BESIDE: [&str; 2] = ["portrait-reader.safetensors", "drawn-faces.safetensors"];
 /// What a run ends with that was stopped and can go on.
 const STOPPED: i32 = 143;
 
@@ -40,12 +40,14 @@ pub(crate) fn pretrain(options: &[&str]) -> Result<bool> {
     if install {
         let weights = places.root.join(WEIGHTS);
         copy(&folder.join("model"), &weights)?;
-        let (made, built_in) = (folder.join(READER), weights.with_file_name(READER));
-        std::fs::copy(&made, &built_in).with_context(|| built_in.display().to_string())?;
+        for name in BESIDE {
+            let built_in = weights.with_file_name(name);
+            std::fs::copy(folder.join(name), &built_in).with_context(|| built_in.display().to_string())?;
+        }
         setup::say(&format!(
-            "the model is in {}, the reader in {}; their hashes in the manifest and the client must follow",
+            "the model is in {}, {} beside it; their hashes in the manifest and the client must follow",
             weights.display(),
-            built_in.display()
+            BESIDE.join(" and ")
         ));
     }
     Ok(true)

@@ -117,8 +117,8 @@ impl Magic for Render {
          `spinbot::render().portrait(\"me.jpg\").speech(\"hello.wav\").run()?`, or `.text(\"Hello\").voice(\"me\")` \
          in place of the recording, or `.script(spinbot::script(\"octopuses\").seconds(10.0))`.\n\n\
          With `--bot` a character of `%train_lora` is drawn first, from the front; `%draw` tries out what `--stage` shows, \
-         and `--seed` draws another. Where no face is found, as in many a drawing, the cell shows the picture between \
-         rulers, and `--face` tells where it is.\n\n\
+         and `--seed` draws another. Faces are found in photos and in drawings; where none is, the cell shows the picture \
+         between rulers, and `--face` tells where it is.\n\n\
          A topic's script is written first, by a language model on this machine (`%script?` tells which); to change it, \
          use `%script --edit`.\n\n\
          With `--text` the lips move by the exact times of the phonemes, or by the sound where the voice is of \

@@ -328,8 +328,9 @@ impl Render {
         };
         let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (size, quantizer) = self.preset.size_and_quantizer();
-        let read_portrait =
-            Step::new(&ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face }).weighing(2.0);
+        let bot = self.bot.as_ref().map(|bot| bot.lora.clone());
+        let read_portrait = ReadPortrait { size, keep_aspect: self.keep_aspect, face: self.face, bot };
+        let read_portrait = Step::new(&read_portrait).weighing(2.0);
         let write = self.script.as_ref().map(|script| self.written(script)).transpose()?;
         let (shown, drawn, read_portrait) = match (&self.portrait, &self.bot) {
             (Some(portrait), None) => {

@@ -22,6 +22,7 @@ fn a_bot_is_drawn_before_it_is_read_and_shares_the_seed() {
     let prompt = plan.steps[0].params["prompt"].as_str().unwrap();
     assert_eq!(prompt, "a portrait of nova, facing the viewer, on a stage, red curtain");
     assert_eq!(plan.steps[1].inputs["portrait"], plan.steps[0].output("picture"));
+    assert_eq!(plan.steps[1].params["bot"], "nova");
     assert!(plan.title.starts_with("render nova saying "), "{}", plan.title);
     // A topic's script names the stage, one of those the model can draw; a stage that is told goes before it.
     let topic = |stage: Option<&str>| {

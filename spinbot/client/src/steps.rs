@@ -30,13 +30,14 @@ pub trait StepParams: Serialize + DeserializeOwned {
     const OUTPUTS: &'static [&'static str];
 }
 
-/// Reads a picture: orients it by EXIF, finds the one face or takes it where it was placed, crops to it, scales, finds its
-/// 68 landmarks, lays a mesh over it where it is a photograph's, and tells the figure from its background.
+/// Reads a picture: orients it by EXIF, finds the one face, photographed or drawn, or takes it where it was placed, crops
+/// to it, scales, finds its 68 landmarks, lays a mesh over it where it is a photograph's, and tells the figure from its
+/// background.
 ///
 /// Input `portrait`: JPEG, PNG or WebP. Outputs: `picture` (PNG, the frame the video is made of), `landmarks`
-/// (JSON `{width, height, score, points: [[x, y]; 68], mesh: [[x, y]; 468]}` in pixels of `picture`, without `mesh` where none
-/// fits), `matte` (grey PNG, the figure's share of each pixel; white where the two could not be told apart), `overlay` (JPEG,
-/// the landmarks drawn on it).
+/// (JSON `{width, height, score, drawn, points: [[x, y]; 68], mesh: [[x, y]; 468]}` in pixels of `picture`, without `mesh`
+/// where none fits), `matte` (grey PNG, the figure's share of each pixel; white where the two could not be told apart),
+/// `overlay` (JPEG, the landmarks drawn on it).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReadPortrait {
     /// Longest side of the video in pixels, 128..=1024, rounded to a multiple of 16.
@@ -46,6 +47,9 @@ pub struct ReadPortrait {
     /// Where the face is, in pixels of the picture as it is shown; it is looked for where nothing is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub face: Option<PlacedFace>,
+    /// Whose drawing it is, where it is no file of the user's: what messages call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot: Option<String>,
 }
 
 impl StepParams for ReadPortrait {

@@ -7,6 +7,7 @@
 pub(crate) fn bytes(id: &str) -> Option<&'static [u8]> {
     match id {
         "dnsmos" => Some(include_bytes!("../weights/dnsmos.safetensors")),
+        "drawn-faces" => Some(include_bytes!("../weights/drawn-faces.safetensors")),
         "face-detector" => Some(include_bytes!("../weights/face-detector.safetensors")),
         "face-landmarks" => Some(include_bytes!("../weights/face-landmarks.safetensors")),
         "face-mesh" => Some(include_bytes!("../weights/face-mesh.safetensors")),

@@ -6,7 +6,7 @@
 //! - [`manifest`]: which models there are, under which licence, from which package;
 //! - [`Store`]: fetching, checking and adding weights;
 //! - [`Device`]: where it computes;
-//! - [`faces`]: faces, their landmarks, a mesh over them and whose they are;
+//! - [`faces`]: faces, photographed and drawn, their landmarks, a mesh over them and whose they are;
 //! - [`matte`]: people, told from what is behind them;
 //! - [`portrait_reader`]: what a drawn portrait shows, and whose it is;
 //! - [`kokoro`]: speech from phonemes;
@@ -50,6 +50,7 @@ mod ops;
 mod picture;
 pub mod pocket;
 pub mod portrait_reader;
+mod residual;
 mod store;
 mod tensor_file;
 pub mod visemes;

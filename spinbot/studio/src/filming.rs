@@ -277,7 +277,7 @@ fn portrait_of(picture: RgbImage, matte: &[u8], landmarks: &Landmarks) -> Result
             let mesh = (landmarks.mesh.len() == MESH_POINTS)
                 .then(|| Mesh { points: landmarks.mesh.clone(), presence: 1.0 });
             let size = (width as usize, height as usize);
-            Ok(Portrait::new(picture.into_raw(), matte, size, &points, mesh))
+            Ok(Portrait::new(picture.into_raw(), matte, size, &points, mesh, landmarks.drawn))
         }
         _ => Err(Fault::new(format!(
             "{count} landmarks of a {}x{} picture do not fit one of {width}x{height}",

@@ -16,6 +16,9 @@ pub struct Landmarks {
     pub score: f32,
     /// x and y in pixels from the picture's top left corner; always 68.
     pub points: Vec<[f32; 2]>,
+    /// Whether the face is known to be drawn.
+    #[serde(default)]
+    pub drawn: bool,
     /// The 468 points of the mesh over the face of a photograph; none where no mesh fits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mesh: Vec<[f32; 2]>,

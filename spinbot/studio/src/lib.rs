@@ -23,7 +23,7 @@
 //! ```
 //! use spinbot::{Input, Step, steps::ReadPortrait};
 //!
-//! let step = Step::new(&ReadPortrait { size: 512, keep_aspect: false, face: None })
+//! let step = Step::new(&ReadPortrait { size: 512, keep_aspect: false, face: None, bot: None })
 //!     .with("portrait", Input::File("me.jpg".into()));
 //! assert!(spinbot_studio::check(&step).is_ok());
 //! assert!(spinbot_studio::kinds().iter().any(|kind| kind.kind == "animate"));

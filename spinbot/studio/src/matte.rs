@@ -189,7 +189,7 @@ mod tests {
     /// A face's box as landmarks.
     fn face(width: u32, height: u32, [left, top, right, bottom]: [f32; 4]) -> Landmarks {
         let points = vec![[left, top], [right, bottom]];
-        Landmarks { width, height, score: 1.0, points, mesh: Vec::new() }
+        Landmarks { width, height, score: 1.0, points, drawn: false, mesh: Vec::new() }
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 mod backdrop;
 mod cavity;
+mod drawn;
 mod field;
 mod fill;
+mod flat_eye;
 mod gaze;
 mod geometry;
 mod head;
@@ -20,6 +22,7 @@ use crate::motion::MotionFrame;
 use backdrop::Backdrop;
 use cavity::Cavity;
 use field::{Backward, Field};
+use flat_eye::FlatEye;
 use gaze::Iris;
 use geometry::{Curve, Point, SAMPLES, mean, middle, minus};
 use head::{Head, Share};
@@ -40,6 +43,8 @@ pub(crate) struct Portrait {
     still: Vec<u8>,
     lips: Lips,
     lids: [Lid; 2],
+    /// The eyes of a drawing, in place of lids; nothing of a photo.
+    flat_eyes: Option<Vec<FlatEye>>,
     irises: Vec<Iris>,
     /// What is behind the figure, where that is known.
     backdrop: Option<Backdrop>,
@@ -103,13 +108,15 @@ pub(crate) struct Scratch {
 
 impl Portrait {
     /// `rgb` holds `3 * width * height` bytes; `matte` the figure's share of each pixel, 0..=255; `points` are the 68 landmarks
-    /// in its pixels, `mesh` the mesh over the face, where one fits.
+    /// in its pixels, `mesh` the mesh over the face, where one fits; `drawn` says that the face is known to be drawn, else it is
+    /// seen whether it looks so.
     pub(crate) fn new(
         rgb: Vec<u8>,
         matte: &[u8],
         (width, height): (usize, usize),
         points: &[Point; 68],
         mesh: Option<Mesh>,
+        drawn: bool,
     ) -> Self {
         let photo = Raster::from_rgb(&rgb, width, height);
         // Landmarks count from the corner of the first pixel, samples from its centre.
@@ -118,7 +125,9 @@ impl Portrait {
         let mesh = mesh.map(|mesh| Mesh { points: mesh.points.into_iter().map(centred).collect(), ..mesh });
         let mesh = mesh.as_ref();
         let shape = Shape { points, mesh };
-        let lips = Lips::read(&photo, &shape);
+        let is_drawn = drawn || drawn::is_drawn(&photo, points);
+        let lips = is_drawn.then(|| drawn::lips(&photo, points)).flatten();
+        let lips = lips.unwrap_or_else(|| Lips::read(&photo, &shape));
         let brow = |range: std::ops::Range<usize>| mean(&points[range]);
         let lids = [
             (36..42, brow(18..21), [MeshPart::LeftUpperLid, MeshPart::LeftLowerLid]),
@@ -131,6 +140,7 @@ impl Portrait {
         // Without a mesh the lids' edges are not known well enough to tell white from skin.
         let irises =
             lids.iter().filter(|_| mesh.is_some()).filter_map(|lid| Iris::find(&photo, lid)).collect();
+        let flat_eyes = is_drawn.then(|| FlatEye::both(&photo, points));
         let backdrop = Backdrop::new(&photo, matte);
         let cheeks = [[1, 31], [2, 48], [15, 35], [14, 54]].map(|[a, b]| {
             let p = middle(points[a], points[b]);
@@ -138,7 +148,7 @@ impl Portrait {
         });
         let cheek = std::array::from_fn(|k| cheeks.iter().map(|c| c[k]).sum::<f32>() / 4.0);
         let lip = lips.axes.point(0.0, (lips.lower_inner.at(0.0) + lips.lower_outer.at(0.0)) / 2.0);
-        let cavity = Cavity::new(&lips, cheek, photo.linear(lip[0], lip[1]));
+        let cavity = Cavity::new(&lips, cheek, lips.ink.unwrap_or_else(|| photo.linear(lip[0], lip[1])));
         let skin = fill::without_mouth(&photo, &lips);
         let head = Head::new(points);
         let controls = controls(points, &lips);
@@ -160,6 +170,7 @@ impl Portrait {
             still: rgb,
             lips,
             lids,
+            flat_eyes,
             irises,
             backdrop,
             cavity,
@@ -232,7 +243,9 @@ impl Portrait {
             let w = lip.weight;
             let source = [skin[0] + (lip.source[0] - skin[0]) * w, skin[1] + (lip.source[1] - skin[1]) * w];
             let mut colour = [0.0; 4];
-            if lip.inside < 1.0 {
+            if let Some(ink) = self.lips.ink {
+                colour = mix(self.skin.cubic(skin[0], skin[1]), ink, w);
+            } else if lip.inside < 1.0 {
                 let light = mix([1.0; 4], lip.light, w);
                 colour = tinted(self.skin.cubic(source[0], source[1]), light);
             }
@@ -243,7 +256,10 @@ impl Portrait {
         }
         let looked = self.irises.iter().find_map(|iris| iris.looked(skin, frame.gaze)).unwrap_or(skin);
         let shut = frame.blink.clamp(0.0, 1.0);
-        if shut > 0.0 {
+        let mut flat = self.flat_eyes.iter().flatten().filter(|_| shut > 0.0);
+        let pressed = flat.find_map(|eye| eye.pressed(skin, shut));
+        let looked = pressed.as_ref().map_or(looked, |pixel| pixel.source);
+        if shut > 0.0 && self.flat_eyes.is_none() {
             for lid in &self.lids {
                 let [left, top, right, bottom] = lid.bounds();
                 if skin[0] < left || skin[0] > right || skin[1] < top || skin[1] > bottom {
@@ -256,10 +272,11 @@ impl Portrait {
                 }
             }
         }
-        match talking {
+        let colour = match talking {
             Talking::Lips(_) => self.skin.cubic(looked[0], looked[1]),
             Talking::LowerFace(face) => face.over(looked, self.photo.cubic(looked[0], looked[1])),
-        }
+        };
+        pressed.map_or(colour, |pixel| mix(colour, pixel.line, pixel.cover))
     }
 
     fn displacement(&self, control: &Control, talking: &Talking, frame: &MotionFrame) -> Point {
@@ -275,6 +292,8 @@ impl Portrait {
         };
         match control.follows {
             Follows::Bone => [0.0; 2],
+            // A drawn mouth is laid over skin without one.
+            Follows::UpperLip(_) | Follows::LowerLip(_) if self.lips.ink.is_some() => [0.0; 2],
             // Along the face's own axis, which a tilted head does not share with the picture.
             Follows::Jaw(share) => minus(mouth.axes.point(0.0, share * mouth.chin), mouth.axes.centre),
             Follows::Brow(share) => brow(share),
@@ -282,6 +301,11 @@ impl Portrait {
             Follows::LowerLip(u) => lip(u, mouth.lower_outer.at(u)),
         }
     }
+}
+
+/// Whether the face with these landmarks looks drawn, in a picture of `3 * width * height` bytes.
+pub(crate) fn looks_drawn(rgb: &[u8], (width, height): (u32, u32), points: &[Point; 68]) -> bool {
+    drawn::is_drawn(&Raster::from_rgb(rgb, width as usize, height as usize), points)
 }
 
 /// The box of skin that moves, with room around the face.
@@ -365,8 +389,8 @@ mod tests {
     fn the_head_moves_and_the_background_never_does() {
         let (width, height) = (128, 160);
         let rgb = speckled(width, height);
-        let portrait =
-            Portrait::new(rgb.clone(), &vec![255; width * height], (width, height), &sketch(96.0), None);
+        let matte = vec![255; width * height];
+        let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None, false);
         let mut out = vec![0; rgb.len()];
         let lively = MotionFrame {
             jaw: 0.8,
@@ -392,7 +416,7 @@ mod tests {
             ((x - 48.0) / 34.0).hypot((y - 42.0) / 40.0) < 1.0 || (y > 90.0 && (x - 48.0).abs() < 46.0)
         };
         let matte: Vec<u8> = (0..width * height).map(|at| if figure(at) { 255 } else { 0 }).collect();
-        let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None);
+        let portrait = Portrait::new(rgb.clone(), &matte, (width, height), &sketch(96.0), None, false);
         let mut out = vec![0; rgb.len()];
         let tilted = MotionFrame { tilt: 0.12, turn: 0.8, ..Default::default() };
         portrait.draw(&tilted, None, &mut Scratch::default(), &mut out);
@@ -432,9 +456,10 @@ mod tests {
             std::array::from_fn(|i| [(i * 37 % 96) as f32, (i * 53 % 64) as f32]),
         ];
         let mut out = vec![0; 3 * width * height];
-        for points in cases {
+        for (points, drawn) in cases.into_iter().flat_map(|points| [(points, false), (points, true)]) {
             let matte: Vec<u8> = (0..width * height).map(|at| (at * 31 % 256) as u8).collect();
-            let portrait = Portrait::new(speckled(width, height), &matte, (width, height), &points, None);
+            let portrait =
+                Portrait::new(speckled(width, height), &matte, (width, height), &points, None, drawn);
             for jaw in [0.0, 0.4, 1.0] {
                 let frame =
                     MotionFrame { jaw, blink: jaw, round: jaw, turn: -jaw, smile: jaw, ..Default::default() };

@@ -184,7 +184,8 @@ mod tests {
             *p = [side * (0.42 + 0.008 * i as f32), side * (0.55 + 0.002 * i as f32)];
         });
         points[8] = [0.5 * side, chin * side];
-        Landmarks { width: side as u32, height: side as u32, score: 1.0, points, mesh: Vec::new() }
+        let (width, height) = (side as u32, side as u32);
+        Landmarks { width, height, score: 1.0, points, drawn: false, mesh: Vec::new() }
     }
 
     fn said(text: &str, from: f64) -> Vec<TimedWord> {

@@ -28,4 +28,7 @@ step "$python" "$here/train/train_unet.py" "$work/portraits" "$work/vae_f16" "$w
 step "$python" "$here/train/export.py" model "$work/vae_f16" "$work/unet" "$work/model"
 step node "$here/draw/generate.mjs" "$work/takes" --shards "${READER_SHARDS:-16}" --heldout 1024 --takes 4
 [ -f "$work/portrait-reader.safetensors" ] || step "$python" "$here/train/train_reader.py" "$work/takes" "$work/reader" "$work/portrait-reader.safetensors" --threads "$threads"
-echo "the model is in $work/model, the reader of portraits in $work/portrait-reader.safetensors"
+step node "$here/draw/faces.mjs" "$work/faces" --shards "${FACES_SHARDS:-7}"
+step "$python" "$here/train/redraw.py" "$work/faces" "$work/model" --threads "$threads"
+[ -f "$work/drawn-faces.safetensors" ] || step "$python" "$here/train/train_points.py" "$work/faces" "$work/points" "$work/drawn-faces.safetensors" --threads "$threads"
+echo "the model is in $work/model, the reader of portraits in $work/portrait-reader.safetensors, the finder of drawn faces in $work/drawn-faces.safetensors"

@@ -9,10 +9,11 @@ use crate::device::Device;
 use crate::embedded;
 use crate::error::{ModelError, Result};
 use crate::picture::Picture;
+use crate::residual::{Stage, Weights};
 use crate::tensor_file::TensorFile;
-use candle_core::{D, DType, Module, Tensor};
+use candle_core::{D, Module, Tensor};
+use candle_nn::Linear;
 use candle_nn::ops::softmax;
-use candle_nn::{Conv2d, Conv2dConfig, Linear};
 pub use question::{Answer, Question};
 use question::{Asked, Attribute};
 use serde::Deserialize;
@@ -24,8 +25,6 @@ const ABOUT: &str = "spinbot.reader";
 const INPUT: usize = 128;
 /// Outputs of its stages, each of which halves the side.
 const WIDTHS: [usize; 5] = [16, 32, 64, 128, 192];
-/// From this width on, a stage has a residual block.
-const RESIDUAL_FROM: usize = 32;
 /// Numbers that all is told by.
 const FEATURES: usize = 256;
 /// Numbers of a [`Figure`].
@@ -69,39 +68,6 @@ struct About {
     questions: Vec<Asked>,
 }
 
-struct Stage {
-    down: Conv2d,
-    block: Option<[Conv2d; 2]>,
-}
-
-struct Source<'a> {
-    file: TensorFile<'a>,
-    device: candle_core::Device,
-}
-
-impl Source<'_> {
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let stored = self.file.stored(name)?;
-        if stored.dims() != shape {
-            let reason = format!("`{name}` is {:?}, expected {shape:?}", stored.dims());
-            return Err(ModelError::Weights { model: ID.into(), reason });
-        }
-        let moved = stored.to_dtype(DType::F32).and_then(|tensor| tensor.to_device(&self.device));
-        moved.map_err(ModelError::tensor("loading weights"))
-    }
-
-    fn conv(&self, name: &str, input: usize, output: usize, stride: usize) -> Result<Conv2d> {
-        let weight = self.get(&format!("{name}.weight"), &[output, input, 3, 3])?;
-        let bias = self.get(&format!("{name}.bias"), &[output])?;
-        Ok(Conv2d::new(weight, Some(bias), Conv2dConfig { padding: 1, stride, ..Conv2dConfig::default() }))
-    }
-
-    fn linear(&self, name: &str, input: usize, output: usize) -> Result<Linear> {
-        let weight = self.get(&format!("{name}.weight"), &[output, input])?;
-        Ok(Linear::new(weight, Some(self.get(&format!("{name}.bias"), &[output])?)))
-    }
-}
-
 impl PortraitReader {
     /// Loads the built-in weights onto the device.
     ///
@@ -114,28 +80,14 @@ impl PortraitReader {
             file.metadata().get(ABOUT).ok_or_else(|| refuse("it does not say what it answers".into()))?;
         let about: About = serde_json::from_str(about).map_err(|e| refuse(e.to_string()))?;
         let answers = about.attributes.iter().map(|attribute| attribute.values.len()).sum();
-        let source = Source { file, device: device.0.clone() };
-        let mut stages = Vec::new();
-        let mut before = 3;
-        for (n, width) in WIDTHS.into_iter().enumerate() {
-            let down = source.conv(&format!("{n}.down"), before, width, 2)?;
-            let block = match width >= RESIDUAL_FROM {
-                true => Some([
-                    source.conv(&format!("{n}.first"), width, width, 1)?,
-                    source.conv(&format!("{n}.second"), width, width, 1)?,
-                ]),
-                false => None,
-            };
-            stages.push(Stage { down, block });
-            before = width;
-        }
+        let weights = Weights { model: ID, file, device: device.0.clone() };
         let side = INPUT >> WIDTHS.len();
         Ok(PortraitReader {
-            features: source.linear("features", before * side * side, FEATURES)?,
-            attributes: source.linear("attributes", FEATURES, answers)?,
-            figure: source.linear("figure", FEATURES, NUMBERS)?,
-            device: source.device,
-            stages,
+            stages: weights.stages(&WIDTHS)?,
+            features: weights.linear("features", WIDTHS[WIDTHS.len() - 1] * side * side, FEATURES)?,
+            attributes: weights.linear("attributes", FEATURES, answers)?,
+            figure: weights.linear("figure", FEATURES, NUMBERS)?,
+            device: weights.device,
             about,
         })
     }
@@ -154,12 +106,8 @@ impl PortraitReader {
 
     fn forward(&self, input: Vec<f32>) -> candle_core::Result<Portrait> {
         let mut x = Tensor::from_vec(input, (1, 3, INPUT, INPUT), &self.device)?;
-        for Stage { down, block } in &self.stages {
-            x = down.forward(&x)?.relu()?;
-            if let Some([first, second]) = block {
-                let inner = second.forward(&first.forward(&x)?.relu()?)?;
-                x = (x + inner)?.relu()?;
-            }
+        for stage in &self.stages {
+            x = stage.forward(&x)?;
         }
         let x = self.features.forward(&x.flatten_from(1)?)?.relu()?;
         let figure = self.figure.forward(&x)?;

@@ -1,7 +1,9 @@
 //! What shows between parted lips: the photo's own upper teeth where it bares them, drawn ones where it does not,
-//! the tongue and the dark behind. Teeth belong to the skull: they stay where they are while the lips move.
+//! the tongue and the dark behind. Teeth belong to the skull: they stay where they are while the lips move. In a drawing
+//! it is flat: what is drawn in an open mouth, stretched, and in a shut one the dark and a tongue.
 
-use super::geometry::Point;
+use super::drawn::Inks;
+use super::geometry::{Curve, Point};
 use super::lips::Lips;
 use super::mouth::Mouth;
 use super::raster::{Colour, Raster, luma, mix, scaled, tinted};
@@ -21,6 +23,8 @@ enum Teeth {
     Bared,
     /// Drawn: their colour and the height of the front ones, in pixels.
     Drawn { colour: Colour, height: f32 },
+    /// A drawing's: none, or those it has, with all that is between its lips.
+    Flat { inks: Inks, stretched: bool },
 }
 
 impl Cavity {
@@ -33,7 +37,9 @@ impl Cavity {
             let grey = luma(c);
             mix([grey, grey, grey, 0.0], c, chroma)
         };
-        let teeth = if lips.shows_teeth {
+        let teeth = if lips.ink.is_some() {
+            Teeth::Flat { inks: Inks::new(skin, lip), stretched: lips.gap(Curve::MIDDLE) > 1.0 }
+        } else if lips.shows_teeth {
             Teeth::Bared
         } else {
             let colour = warmth(scaled([222.0, 208.0, 192.0, 0.0], light));
@@ -56,6 +62,15 @@ impl Cavity {
         let (upper, lower) = (mouth.upper_inner.at(u), mouth.lower_inner.at(u));
         let open = (lower - upper).max(1.0);
         let below = v - upper;
+        if let Teeth::Flat { inks, stretched } = &self.teeth {
+            if *stretched {
+                let rest =
+                    lips.upper_inner.at(u) + below / open * (lips.lower_inner.at(u) - lips.upper_inner.at(u));
+                let p = lips.axes.point(u, rest);
+                return photo.cubic(p[0], p[1]);
+            }
+            return flat(inks, u, (lower - v) / mouth.opening.max(1.0), mouth.opening / half, half);
+        }
         // Behind: darkest in the middle; the lower lip's wet inside catches some light.
         let mut colour = scaled(self.dark, 0.7 + 0.5 * smoothstep(0.4, 1.0, below / open));
         let room = smoothstep(0.10, 0.30, mouth.opening / half);
@@ -70,6 +85,7 @@ impl Cavity {
         let (tooth, cover) = match &self.teeth {
             Teeth::Bared => bared(photo, lips, rest_u, rest_v),
             Teeth::Drawn { colour, height } => drawn(*colour, *height, lips, rest_u, rest_v),
+            Teeth::Flat { inks, .. } => (inks.dark, 0.0),
         };
         let cast = 0.52 + 0.48 * smoothstep(-0.02 * half, 0.14 * half, below);
         let sides = 1.0 - 0.35 * u * u;
@@ -80,6 +96,16 @@ impl Cavity {
         // The upper lip throws a soft shadow on whatever is behind it.
         scaled(colour, 0.72 + 0.28 * smoothstep(0.0, 0.06 * half, below))
     }
+}
+
+/// A drawing's dark, and its tongue in a mouth that is `open` by that share of half its width; `up` is the height above the
+/// lower lip in openings.
+#[inline]
+fn flat(inks: &Inks, u: f32, up: f32, open: f32, half: f32) -> Colour {
+    let Some(tongue) = inks.tongue.filter(|_| open > 0.16) else { return inks.dark };
+    // A disc that comes up behind the lower lip, its edge a pixel soft.
+    let out = 1.0 - (u / 0.55).powi(2) - (up / (0.42 * smoothstep(0.16, 0.4, open))).powi(2);
+    mix(inks.dark, tongue, (0.5 + out * 0.25 * half).clamp(0.0, 1.0))
 }
 
 /// The photo's teeth at a place on the photo's mouth axes, and how much of the pixel they cover.

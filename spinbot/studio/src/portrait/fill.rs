@@ -8,11 +8,12 @@ use super::raster::{Colour, Raster, luma};
 /// Passes of the filling; the mouth is some 30 pixels high at most in a 1024-pixel frame.
 const PASSES: usize = 240;
 
-/// The photo with the opening between the lips, and a little around it, filled smoothly from its rim.
-/// Photos of closed mouths are returned as they are.
+/// The photo with the opening between the lips, and a little around it, filled smoothly from its rim; a drawing without
+/// its mouth. Photos of closed mouths are returned as they are.
 pub(crate) fn without_mouth(photo: &Raster, lips: &Lips) -> Raster {
     let mut out = photo.clone();
-    if lips.inset <= 0.0 || (0..super::geometry::SAMPLES).all(|i| lips.gap(i) < 1.0) {
+    let shut = lips.inset <= 0.0 || (0..super::geometry::SAMPLES).all(|i| lips.gap(i) < 1.0);
+    if lips.ink.is_none() && shut {
         return out;
     }
     let reach = 1.2 * lips.axes.half;
@@ -53,6 +54,11 @@ fn is_mouth(photo: &Raster, lips: &Lips, p: [f32; 2]) -> bool {
     let (u, v) = lips.axes.local(p);
     if u.abs() > 1.1 {
         return false;
+    }
+    if lips.ink.is_some() {
+        // With the soft rim of its ink.
+        let rim = 1.0 + 0.1 * lips.axes.half;
+        return v > lips.upper_outer.at(u) - rim && v < lips.lower_outer.at(u) + rim;
     }
     let (upper, lower) = (lips.upper_inner.at(u), lips.lower_inner.at(u));
     let margin = lips.inset + 0.5;

@@ -27,7 +27,14 @@ pub(crate) struct Lips {
     pub(crate) seam: f32,
     /// How far the lips' texture stays off their inner edges, in pixels.
     pub(crate) inset: f32,
+    /// Opening with the jaw all the way down, in pixels.
+    pub(crate) widest: f32,
+    /// What they are drawn with, where they are: one colour, with no light of its own.
+    pub(crate) ink: Option<Colour>,
 }
+
+/// Opening of a photographed mouth, as a share of half its width.
+const WIDEST: f32 = 0.60;
 
 impl Lips {
     /// Reads them along the lines of the mesh, or through the landmarks where there is none.
@@ -53,6 +60,8 @@ impl Lips {
             shows_teeth: false,
             inset: 0.0,
             seam: 1.0,
+            widest: WIDEST * axes.half,
+            ink: None,
         };
         let open = match shape.mesh {
             Some(_) => lips.is_open_by_the_mesh(photo),

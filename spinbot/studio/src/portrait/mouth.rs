@@ -10,9 +10,6 @@ use super::raster::Colour;
 use crate::ease::smoothstep;
 use crate::motion::MotionFrame;
 
-/// Opening of the jaw at 1, as a share of half the mouth's width.
-const WIDEST: f32 = 0.60;
-
 /// The lips of one frame.
 pub(crate) struct Mouth {
     pub(crate) axes: Axes,
@@ -55,7 +52,7 @@ impl Mouth {
         let half = lips.axes.half;
         let relaxed = (1.0 - frame.smile).clamp(0.0, 1.0);
         // A slit that shows teeth is seen as wider than it is, so small openings are drawn smaller.
-        let opening = WIDEST * half * jaw * (0.72 + 0.28 * jaw) * (1.0 - 0.1 * round);
+        let opening = lips.widest * jaw * (0.72 + 0.28 * jaw) * (1.0 - 0.1 * round);
         let gap = lips.gap(Curve::MIDDLE);
         // A baring smile has stretched the lips thin; closing gives them their height back.
         let bared = (gap / (0.4 * half)).clamp(0.0, 1.0);
@@ -76,8 +73,15 @@ impl Mouth {
         let line = Curve::of(|i, u| seam.0[i] - droop * (1.0 - u * u));
         let upper_inner = Curve::of(|i, u| line.0[i] - lift * parted(u));
         let lower_inner = Curve::of(|i, u| line.0[i] + drop * parted(u));
-        let upper_thick = 1.0 + 0.30 * bared + 0.20 * round - 0.15 * jaw;
-        let lower_thick = (1.0 + 0.10 * bared + 0.15 * round - 0.15 * jaw) * shown;
+        let (upper_thick, lower_thick) = match lips.ink {
+            // A line that parts is as thick above and below as it was.
+            Some(_) if gap < 1.0 => [1.0 + 0.8 * smoothstep(0.0, 0.2, jaw); 2].into(),
+            Some(_) => (1.0, 1.0),
+            None => (
+                1.0 + 0.30 * bared + 0.20 * round - 0.15 * jaw,
+                (1.0 + 0.10 * bared + 0.15 * round - 0.15 * jaw) * shown,
+            ),
+        };
         let upper_outer = Curve::of(|i, _| {
             upper_inner.0[i] - upper_thick * (lips.upper_inner.0[i] - lips.upper_outer.0[i])
         });
@@ -94,7 +98,11 @@ impl Mouth {
             lower_inner,
             lower_outer,
             opening: lift + drop,
-            chin: 0.85 * drop - 0.30 * 0.58 * gap,
+            chin: match lips.ink {
+                // Heads of metal and heads of one line hold still.
+                Some(_) => 0.2 * drop,
+                None => 0.85 * drop - 0.30 * 0.58 * gap,
+            },
             span: [top, bottom],
             fade,
             shade: 0.5 * round,
@@ -110,6 +118,15 @@ impl Mouth {
             return None;
         }
         let (upper, lower) = (self.upper_inner.at(u), self.lower_inner.at(u));
+        if lips.ink.is_some() {
+            let edges = (self.upper_outer.at(u), self.lower_outer.at(u));
+            // Sharp, and as soft as a pixel.
+            let across = ((1.0 - u.abs()) * self.axes.half + 0.5).clamp(0.0, 1.0);
+            let within = |top: f32, bottom: f32| ((v + 0.5).min(bottom) - (v - 0.5).max(top)).clamp(0.0, 1.0);
+            let weight = across * within(edges.0, edges.1);
+            let inside = across * within(upper, lower);
+            return (weight > 0.0).then_some(LipPixel { source: p, weight, inside, light: [1.0; 4] });
+        }
         let seam = (upper + lower) / 2.0;
         let (outer, inner, rest_outer, rest_inner, inwards, shown) = if v < seam {
             (self.upper_outer.at(u), upper, lips.upper_outer.at(u), lips.upper_inner.at(u), 1.0, 1.0)

@@ -1,23 +1,28 @@
-//! `read_portrait`: a photo of the user's, cropped to its one face, scaled, with the face's landmarks. Where no face is
-//! found, rulers are shown that it can be placed with.
+//! `read_portrait`: a picture of the user's, cropped to its one face, scaled, with the face's landmarks. A photographed
+//! face is looked for first, then a drawn one. Where no face is found, rulers are shown that it can be placed with.
 
 use crate::landmarks::{self, Landmarks};
 use crate::matte;
+use crate::portrait;
 use crate::step::{Inputs, Report, Run, StepError, StepOutput, in_range, input, media_fault, model_fault};
 use spinbot::{Fault, face::PlacedFace, steps::ReadPortrait};
 use spinbot_media::picture::{self, Caps};
 use spinbot_media::{MediaError, RgbImage, ruler};
 use spinbot_models::Device;
-use spinbot_models::faces::{FaceBox, FaceDetector, FaceMesh, Landmarker, Points};
+use spinbot_models::faces::{
+    DrawnFace, DrawnFaceFinder, FaceBox, FaceDetector, FaceMesh, Landmarker, Points,
+};
 
 /// Score from which a box counts as a face.
 const NEED: f32 = 0.5;
-/// Score from which it does where nothing has more: a drawing's.
-const MAY_BE: f32 = 0.4;
-/// Narrowest face that still has lips to move, in pixels of the photo.
+/// Score from which four points count as a drawn face.
+const NEED_DRAWN: f32 = 0.5;
+/// Narrowest photographed face that still has lips to move, in pixels of the picture.
 const MIN_FACE: f32 = 40.0;
+/// As [`MIN_FACE`], of a drawn face or one placed by hand: few lines survive being enlarged.
+const MIN_PLACED_FACE: f32 = 28.0;
 /// As [`MIN_FACE`], in pixels of the video.
-const MIN_DRAWN_FACE: f32 = 32.0;
+const MIN_SHOWN_FACE: f32 = 32.0;
 /// How sure the mesh must be of its face, and how far it may lie from the landmarks, in distances between the eyes.
 const MESH: f32 = 0.5;
 const MESH_OFF: f32 = 0.12;
@@ -27,7 +32,8 @@ const BLOCK: u32 = 16;
 const FACE_SHARE: f32 = 0.36;
 
 impl Run for ReadPortrait {
-    const MODELS: &'static [&'static str] = &["face-detector", "face-landmarks", "face-mesh", "matte"];
+    const MODELS: &'static [&'static str] =
+        &["face-detector", "face-landmarks", "drawn-faces", "face-mesh", "matte"];
 
     fn check(&self) -> Result<(), Fault> {
         in_range("size", self.size, 128, 1024)
@@ -44,28 +50,40 @@ impl Run for ReadPortrait {
         let photo = picture::read(&source.path, &source.label, &Caps::default()).map_err(fault)?;
         report.progress(1.0, 5.0, "parts");
         let device = Device::cpu();
-        let (points, score, landmarker) = match &self.face {
-            Some(face) => (inside(face, &photo, &source.label)?, 1.0, None),
-            None => {
-                let face = the_one_face(&photo, &source.label, &device, report).inspect_err(|_| {
-                    // From here the user can tell where it is.
-                    if let Ok(rulers) = picture::jpeg_bytes(&ruler::with_rulers(&photo), 88) {
-                        report.preview("rulers", "image/jpeg", &rulers);
-                    }
-                })?;
+        let named = Named::new(&source.label, self.bot.as_deref());
+        let found = match &self.face {
+            Some(face) => {
+                let face = inside(face, &photo, &named)?;
+                // Whether it is a drawing's decides how it moves.
+                let seen = drawn_face(&photo, &device)?.score;
+                Found::Placed { face, score: 1.0, drawn: seen >= NEED_DRAWN }
+            }
+            None => the_one_face(&photo, &named, &device, report).inspect_err(|_| {
+                // From here the user can tell where it is.
+                if let Ok(rulers) = picture::jpeg_bytes(&ruler::with_rulers(&photo), 88) {
+                    report.preview("rulers", "image/jpeg", &rulers);
+                }
+            })?,
+        };
+        let drawn = matches!(found, Found::Placed { drawn: true, .. });
+        let (points, score, landmarker, need) = match found {
+            Found::Placed { face, score, .. } => {
+                (landmarks::placed(&face, &photo), score, None, MIN_PLACED_FACE)
+            }
+            Found::Photographed(face) => {
                 let landmarker = Landmarker::load(&device).map_err(model_fault)?;
-                (find(&landmarker, &photo, &face)?, face.score, Some(landmarker))
+                (find(&landmarker, &photo, &face)?, face.score, Some(landmarker), MIN_FACE)
             }
         };
         let [left, top, right, bottom] = Landmarks::bounds(&points);
-        if right - left < MIN_FACE {
+        if right - left < need {
             let width = (right - left).max(0.0);
             return Err(Fault::new(format!(
-                "{}: the face is {width:.0} px wide, need {MIN_FACE:.0}",
-                source.label
+                "{}: the face is {width:.0} px wide, need {need:.0}",
+                named.what
             ))
-            .help("use a photo with a face at least 128 px wide")
-            .about(if self.face.is_some() { "face" } else { "portrait" })
+            .help(named.help("use a picture with a face at least 128 px wide"))
+            .about(if self.face.is_some() { "face" } else { named.argument })
             .into());
         }
         report.progress(2.0, 5.0, "parts");
@@ -90,11 +108,11 @@ impl Run for ReadPortrait {
             h: (bottom - top) * sy,
         };
         // The square around a face never makes it that small.
-        if self.keep_aspect && moved.w < MIN_DRAWN_FACE {
+        if self.keep_aspect && moved.w < MIN_SHOWN_FACE {
             let (width, height) = (window.to_width, window.to_height);
             return Err(Fault::new(format!(
-                "{}: the face is {:.0} px wide in a video of {width}x{height}, need {MIN_DRAWN_FACE:.0}",
-                source.label, moved.w
+                "{}: the face is {:.0} px wide in a video of {width}x{height}, need {MIN_SHOWN_FACE:.0}",
+                named.what, moved.w
             ))
             .help("crop the photo closer to the face, or leave --keep-aspect away")
             .about("portrait")
@@ -108,7 +126,7 @@ impl Run for ReadPortrait {
             }
         };
         let (width, height) = (window.to_width, window.to_height);
-        let landmarks = Landmarks { width, height, score, points: points.to_vec(), mesh };
+        let landmarks = Landmarks { width, height, score, drawn, points: points.to_vec(), mesh };
         report.progress(3.0, 5.0, "parts");
         if report.cancelled() {
             return Err(StepError::Cancelled);
@@ -160,47 +178,99 @@ fn meshed(rough: Points, picture: &RgbImage, device: &Device) -> Result<(Points,
     }
 }
 
-/// The landmarks of a face that was placed, all of whose points lie in the picture.
-fn inside(face: &PlacedFace, photo: &RgbImage, label: &str) -> Result<[[f32; 2]; 68], Fault> {
+/// How messages call the picture, and which argument they are about.
+struct Named {
+    what: String,
+    argument: &'static str,
+}
+
+impl Named {
+    fn new(label: &str, bot: Option<&str>) -> Self {
+        match bot {
+            Some(bot) => Named { what: format!("the drawing of {bot}"), argument: "bot" },
+            None => Named { what: label.to_owned(), argument: "portrait" },
+        }
+    }
+
+    /// What helps: another picture, as `other` says, or another drawing.
+    fn help(&self, other: &str) -> String {
+        let drawn = self.argument == "bot";
+        if drawn { "draw another with --seed or another --stage".to_owned() } else { other.to_owned() }
+    }
+}
+
+/// A face that was found or placed.
+enum Found {
+    /// A photograph's, whose landmarks a network sees.
+    Photographed(FaceBox),
+    /// Four points, how sure they are, and whether the face is drawn: the landmarks are laid over them.
+    Placed { face: PlacedFace, score: f32, drawn: bool },
+}
+
+/// What may be the face of a drawing.
+fn drawn_face(photo: &RgbImage, device: &Device) -> Result<DrawnFace, Fault> {
+    let finder = DrawnFaceFinder::load(device).map_err(model_fault)?;
+    finder.find(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)
+}
+
+/// The face that was placed, all of whose points lie in the picture.
+fn inside(face: &PlacedFace, photo: &RgbImage, named: &Named) -> Result<PlacedFace, Fault> {
     let (width, height) = photo.dimensions();
     let within = |[x, y]: &[f32; 2]| (0.0..=width as f32).contains(x) && (0.0..=height as f32).contains(y);
     match face.eyes.iter().chain(&face.mouth).find(|point| !within(point)) {
-        None => Ok(landmarks::placed(face, photo)),
+        None => Ok(*face),
         Some([x, y]) => {
-            Err(Fault::new(format!("{label}: it has {width}x{height} pixels, and {x},{y} is outside"))
+            let what = &named.what;
+            Err(Fault::new(format!("{what}: it has {width}x{height} pixels, and {x},{y} is outside"))
                 .help("the points are in pixels from the picture's top left corner")
                 .about("face"))
         }
     }
 }
 
+/// A face that a network is sure of: a photograph's, else a drawing's. One that both see in flat colours is a drawing's.
 fn the_one_face(
     photo: &RgbImage,
-    label: &str,
+    named: &Named,
     device: &Device,
     report: &mut dyn Report,
-) -> Result<FaceBox, Fault> {
+) -> Result<Found, Fault> {
     const PLACE: &str = "place it by hand by the rulers shown: `--face \"X,Y X,Y X,Y X,Y\"`, left eye, right eye, the \
                          mouth's left and right corner";
-    let mut detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
-    let look = |detector: &FaceDetector| {
-        detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)
+    let what = &named.what;
+    let detector = FaceDetector::load(device).map_err(model_fault)?.with_threshold(NEED);
+    let (faces, best) =
+        detector.search(photo.as_raw(), photo.width(), photo.height()).map_err(model_fault)?;
+    let seen = match faces.as_slice() {
+        [face] => {
+            let points = find(&Landmarker::load(device).map_err(model_fault)?, photo, face)?;
+            if !portrait::looks_drawn(photo.as_raw(), photo.dimensions(), &points) {
+                return Ok(Found::Photographed(*face));
+            }
+            Some(*face)
+        }
+        [] => None,
+        many => {
+            return Err(Fault::new(format!("{what}: {} faces found, need exactly one", many.len()))
+                .help(format!("{}, or {PLACE}", named.help("crop the photo to one person")))
+                .about(named.argument));
+        }
     };
-    let (mut faces, best) = look(&detector)?;
-    if faces.is_empty() && best >= MAY_BE {
-        detector = detector.with_threshold(MAY_BE);
-        faces = look(&detector)?.0;
-        report.log(&format!("the face is uncertain (score {best:.2}): look at the landmarks"));
+    let drawn = drawn_face(photo, device)?;
+    // Four points that make no face are none, however sure.
+    let face = PlacedFace::new(drawn.eyes, drawn.mouth).and_then(|face| inside(&face, photo, named));
+    if let (true, Ok(face)) = (drawn.score >= NEED_DRAWN, face) {
+        report.log(&format!("a drawn face was found (score {:.2}): look at the landmarks", drawn.score));
+        return Ok(Found::Placed { face, score: drawn.score, drawn: true });
     }
-    match faces.as_slice() {
-        [face] => Ok(*face),
-        [] => Err(Fault::new(format!("{label}: no face found (best score {best:.2}, need {MAY_BE:.2})"))
-            .help(format!("use a front-facing photo with a face at least 128 px wide, or {PLACE}"))
-            .about("portrait")),
-        many => Err(Fault::new(format!("{label}: {} faces found, need exactly one", many.len()))
-            .help(format!("crop the photo to one person, or {PLACE}"))
-            .about("portrait")),
+    if let Some(face) = seen {
+        return Ok(Found::Photographed(face));
     }
+    let scores = format!("best score {best:.2} as a photo, {:.2} as a drawing, need {NEED:.2}", drawn.score);
+    let other = named.help("use a front-facing picture with a face at least 128 px wide");
+    Err(Fault::new(format!("{what}: no face found ({scores})"))
+        .help(format!("{other}, or {PLACE}"))
+        .about(named.argument))
 }
 
 /// A part of the photo and the size it is scaled to, in pixels.

@@ -150,21 +150,28 @@ impl Chain {
 
     /// Photo and speech to video, the mouth moved by the sound alone.
     pub fn render(&self, portrait: PathBuf, speech: PathBuf, size: u32, keep_aspect: bool) -> Told {
-        self.read(portrait, speech, ReadPortrait { size, keep_aspect, face: None });
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect, face: None, bot: None });
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
         self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"])
     }
 
     /// Picture with a face placed by hand and speech to video, the head still.
     pub fn render_placed(&self, portrait: PathBuf, face: PlacedFace, speech: PathBuf, size: u32) {
-        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: Some(face) });
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: Some(face), bot: None });
+        self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
+        self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"]);
+    }
+
+    /// Picture, whose face is looked for, and speech to video, the head still.
+    pub fn render_still(&self, portrait: PathBuf, speech: PathBuf, size: u32) {
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
         self.step(&Drive { fps: 25, liveliness: 0.0 }, &[("speech", self.path("speech"))], "");
         self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"]);
     }
 
     /// Photo, speech and the times of its phonemes to video.
     pub fn render_timed(&self, portrait: PathBuf, speech: PathBuf, timing: PathBuf, size: u32) -> Told {
-        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None });
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
         let inputs = [("speech", self.path("speech")), ("timing", timing)];
         self.step(&Articulate { fps: 25, liveliness: 1.0 }, &inputs, "");
         self.film(&Animate { quantizer: 24 }, &["picture", "landmarks", "matte", "motion"])
@@ -178,7 +185,7 @@ impl Chain {
 
     /// Photo and speech to video, the lower face drawn by Wav2Lip with these weights.
     pub fn render_wav2lip(&self, portrait: PathBuf, speech: PathBuf, size: u32, weights: &Path) -> Told {
-        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None });
+        self.read(portrait, speech, ReadPortrait { size, keep_aspect: false, face: None, bot: None });
         self.step(&Drive { fps: 25, liveliness: 1.0 }, &[("speech", self.path("speech"))], "");
         std::fs::copy(weights, self.path("weights.safetensors")).unwrap();
         let animate = AnimateWav2lip { quantizer: 24 };

@@ -80,7 +80,7 @@ fn write_lora(path: PathBuf, width: usize) -> PathBuf {
     path
 }
 
-fn params() -> Draw {
+pub fn params() -> Draw {
     Draw {
         prompt: "a robot with a red hat".into(),
         negative: None,

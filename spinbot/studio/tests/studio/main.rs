@@ -5,6 +5,7 @@ mod articulation;
 mod cards;
 mod chain;
 mod drawing;
+mod drawn_faces;
 mod music;
 mod pictures;
 mod pocket;

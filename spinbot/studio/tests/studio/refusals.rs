@@ -44,7 +44,7 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
     ];
     for (path, start) in cases {
         let mut told = Told::default();
-        let read = ReadPortrait { size: 256, keep_aspect: start.starts_with("far"), face: None };
+        let read = ReadPortrait { size: 256, keep_aspect: start.starts_with("far"), face: None, bot: None };
         let refused = chain.attempt(&read, &[("portrait", path)], &mut told);
         // What the face can be placed with is shown where it can be.
         let rulers = start.contains("found");
@@ -57,15 +57,24 @@ fn a_photo_without_exactly_one_face_is_refused_in_a_sentence() {
     }
     for (face, start) in [
         ("51,55 77,55 49,79 179,79", "0.png: it has 128x128 pixels, and 179,79 is outside"),
-        ("51,55 60,55 52,62 59,62", "0.png: the face is 20 px wide, need 40"),
+        ("51,55 60,55 52,62 59,62", "0.png: the face is 20 px wide, need 28"),
     ] {
-        let read = ReadPortrait { size: 256, keep_aspect: false, face: Some(face.parse().unwrap()) };
+        let read =
+            ReadPortrait { size: 256, keep_aspect: false, face: Some(face.parse().unwrap()), bot: None };
         let robot = [("portrait", fixture("../../notebooks/media/bots/robot/0.png"))];
         let refused = chain.attempt(&read, &robot, &mut Told::default());
         let Err(StepError::Fault(fault)) = refused else { panic!("{start}: was taken") };
         assert!(fault.message.starts_with(start), "{} should start {start}", fault.message);
         assert_eq!(fault.argument.as_deref(), Some("face"), "{fault:?}");
     }
+    // What a bot was drawn as has no file's name.
+    let read = ReadPortrait { size: 256, keep_aspect: false, face: None, bot: Some("nova".into()) };
+    let meadow = [("portrait", chain.path("meadow.png"))];
+    let refused = chain.attempt(&read, &meadow, &mut Told::default());
+    let Err(StepError::Fault(fault)) = refused else { panic!("a meadow was taken for a bot") };
+    assert!(fault.message.starts_with("the drawing of nova: no face found (best score "), "{fault:?}");
+    assert!(fault.help.as_ref().is_some_and(|help| help.contains("--seed") && help.contains("--face")));
+    assert_eq!(fault.argument.as_deref(), Some("bot"), "{fault:?}");
 }
 
 #[test]
@@ -101,7 +110,7 @@ fn a_clip_without_speech_to_follow_is_refused_in_a_sentence() {
 #[test]
 fn a_step_is_checked_before_it_runs() {
     let step = |size: u32| {
-        Step::new(&ReadPortrait { size, keep_aspect: false, face: None })
+        Step::new(&ReadPortrait { size, keep_aspect: false, face: None, bot: None })
             .with("portrait", spinbot::Input::File("me.png".into()))
     };
     assert_eq!(check(&step(512)), Ok(()));

@@ -13,7 +13,7 @@ fn kept(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn a_long_clip_goes_on_from_its_last_whole_chunk_bit_for_bit() {
     let chain = Chain::new("restart");
-    let portrait = ReadPortrait { size: 128, keep_aspect: false, face: None };
+    let portrait = ReadPortrait { size: 128, keep_aspect: false, face: None, bot: None };
     let read = [("portrait", fixture("portraits/astronaut.png"))];
     for output in chain.attempt(&portrait, &read, &mut Told::default()).unwrap() {
         std::fs::write(chain.path(output.name), output.bytes).unwrap();

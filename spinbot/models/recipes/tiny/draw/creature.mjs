@@ -1,11 +1,11 @@
 // Robots and animals from our own shapes, wearing what people wear: the product's bots, and faces that are not human.
 import { background } from './background.mjs';
-import { MOUTHS, accessory, clothes, eyes, geometry, glasses, hat, mouth, outline, posed } from './figure.mjs';
-import { COLORS, INK, freeColor, shade, shapes, tone } from './palette.mjs';
+import { MOUTHS, accessory, clothes, eyes, facePoints, geometry, glasses, hat, mouth, moved, outline, pose, posed } from './figure.mjs';
+import { COLORS, FUR_COLORS, INK, freeColor, shade, shapes, tone } from './palette.mjs';
 
 const LIGHTS = { green: '#4dff9b', blue: '#4fc8ff', yellow: '#ffe45c', red: '#ff4d4d', white: '#ffffff' };
 
-/** One robot; `again` as in person. Returns [attributes, SVG body]. */
+/** One robot; `again` and what is returned as of a person. */
 export function robot(r, again = r) {
   const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'robot', metal: r.pick(Object.keys(COLORS).filter((c) => c !== 'black')), mouth: again.pick(MOUTHS) };
   a.head = r.pick(['square', 'round', 'wide']);
@@ -49,16 +49,15 @@ export function robot(r, again = r) {
   }
   const worn = glasses(r, a, s, g, a.eyes === 'visor' ? { none: 1 } : { none: 7, 'round glasses': 1, sunglasses: 1 });
   const [bg, where] = background(again, a.metal, a.clothes, a.hat_color ?? '');
-  return [{ ...a, ...where }, bg + posed(again, top + torso + ears + skull + look + mouth(r, a, s, g, INK, 1.1) + onHead + worn)];
+  const figure = top + torso + ears + skull + look + mouth(r, a, s, g, INK, 1.1) + onHead + worn, p = pose(again);
+  return { attributes: { ...a, ...where }, behind: bg, figure: posed(p, figure), face: facePoints(g).map((at) => moved(p, at)) };
 }
 
-const FUR = { orange: [26, 85, 56], brown: [23, 48, 36], black: [230, 10, 18], white: [40, 12, 95], gray: [215, 6, 58], yellow: [44, 80, 64], pink: [340, 70, 78], blue: [212, 60, 58] };
-
-/** One animal; `again` as in person. Returns [attributes, SVG body]. */
+/** One animal; `again` and what is returned as of a person. */
 export function animal(r, again = r) {
   const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: r.pick(['cat', 'dog', 'bear', 'rabbit', 'fox', 'panda']), mouth: again.pick(MOUTHS) };
-  a.fur = a.kind === 'fox' ? 'orange' : a.kind === 'panda' ? 'white' : r.pick(Object.keys(FUR));
-  const s = shapes(outline(r, a.style)), g = geometry(r, again), c = tone(r, FUR[a.fur]), { cx, cy, fx } = g, inner = '#f3a6ad';
+  a.fur = a.kind === 'fox' ? 'orange' : a.kind === 'panda' ? 'white' : r.pick(Object.keys(FUR_COLORS));
+  const s = shapes(outline(r, a.style)), g = geometry(r, again), c = tone(r, FUR_COLORS[a.fur]), { cx, cy, fx } = g, inner = '#f3a6ad';
   g.w = r.range(27, 31);
   g.h = r.range(25, 28);
   g.top = cy - g.h;
@@ -83,5 +82,6 @@ export function animal(r, again = r) {
   const worn = glasses(r, a, s, g), extra = accessory(r, a, s, g, [a.clothes, a.fur]);
   const [bg, where] = background(again, a.clothes, a.fur, a.hat_color ?? '');
   const face = patches + whiskers + nose + mouth(r, a, s, g, '#3a1418', 0.8) + eyes(r, a, s, g, shade(c, a.fur === 'black' ? 60 : -60));
-  return [{ ...a, ...where }, bg + posed(again, body + ears + skull + face + onHead + worn + extra)];
+  const p = pose(again);
+  return { attributes: { ...a, ...where }, behind: bg, figure: posed(p, body + ears + skull + face + onHead + worn + extra), face: facePoints(g).map((at) => moved(p, at)) };
 }

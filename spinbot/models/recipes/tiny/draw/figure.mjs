@@ -14,9 +14,25 @@ export function outline(r, style) {
   return style === 'outlined cartoon' ? `stroke="${INK}" stroke-width="${r.range(1.8, 2.6).toFixed(2)}" stroke-linejoin="round"` : '';
 }
 
-/** A pose: the whole figure moved, turned and scaled a little. */
-export function posed(r, body) {
-  return `<g transform="translate(${64 + r.range(-4, 4)} ${64 + r.range(-2, 5)}) rotate(${r.range(-5, 5)}) scale(${r.range(0.9, 1.06)}) translate(-64 -64)">${body}</g>`;
+/** A pose: the whole figure moved, turned (degrees) and scaled a little about the middle of the picture. */
+export function pose(r) {
+  return { x: 64 + r.range(-4, 4), y: 64 + r.range(-2, 5), turn: r.range(-5, 5), scale: r.range(0.9, 1.06), from: [64, 64] };
+}
+
+/** The SVG `body` in a pose. */
+export function posed({ x, y, turn, scale, from }, body) {
+  return `<g transform="translate(${x} ${y}) rotate(${turn}) scale(${scale}) translate(${-from[0]} ${-from[1]})">${body}</g>`;
+}
+
+/** Where a pose puts the point (px, py). */
+export function moved({ x, y, turn, scale, from }, [px, py]) {
+  const t = (turn * Math.PI) / 180, [u, v] = [(px - from[0]) * scale, (py - from[1]) * scale];
+  return [x + u * Math.cos(t) - v * Math.sin(t), y + u * Math.sin(t) + v * Math.cos(t)];
+}
+
+/** The eyes' centres and the mouth's corners of a figure whose `mouth` is drawn, left ones first. */
+export function facePoints(g) {
+  return [[g.fx - g.ex, g.ey], [g.fx + g.ex, g.ey], ...g.corners];
 }
 
 /** Shoulders with the neck `skin`; sets wear and clothes. `against` are colour names the clothes must not have. */
@@ -74,9 +90,12 @@ export function eyes(r, a, s, g, brow) {
   return out;
 }
 
-/** The mouth of `a.mouth` in color `lip`, `k` times the usual size. */
+/** The mouth of `a.mouth` in color `lip`, `k` times the usual size; sets g.corners. */
 export function mouth(r, a, s, g, lip = '#6b1420', k = 1) {
   const { fx: x, my: y } = g, m = r.range(8.5, 10.5) * k;
+  // How far the corners are from the middle, and how far below it.
+  const [out, down] = { smiling: [m, -1], laughing: [m + 1, -3], neutral: [m - 1, 1], sad: [m, 5], angry: [m, 5], surprised: [5, 2] }[a.mouth] ?? [8, 2];
+  g.corners = [[x - out, y + down], [x + out, y + down]];
   switch (a.mouth) {
     case 'smiling': return s.line(`M${x - m} ${y - 1} Q${x} ${y + 9} ${x + m} ${y - 1}`, lip, 2.7);
     case 'laughing': return s.path(`M${x - m - 1} ${y - 3} H${x + m + 1} Q${x + m} ${y + 10} ${x} ${y + 10} Q${x - m} ${y + 10} ${x - m - 1} ${y - 3}Z`, lip, '') +

@@ -1,20 +1,31 @@
 // Portraits assembled from published parts whose licences allow it (see README.md): Lorelei, Open Peeps, Notionists, faces.js.
-// Only what the parts are known to show goes into the attributes; what a library draws unpredictably is not claimed.
+// Only what the parts are known to show goes into the attributes; what a library draws unpredictably is not claimed. Where eyes and mouth
+// are parts of their own, they are measured for the face; Open Peeps draws them in one part, and no face is told of it.
 import { createAvatar } from '@dicebear/core';
 import * as lorelei from '@dicebear/lorelei';
 import * as notionists from '@dicebear/notionists';
 import * as peeps from '@dicebear/open-peeps';
 import { faceToSvgString, generate } from 'facesjs';
 import { background } from './background.mjs';
+import { moved, posed } from './figure.mjs';
+import { cornersOf, eyesOf } from './measure.mjs';
 import { COLORS, HAIR, SKIN, freeColor, shapes, skinName, tone } from './palette.mjs';
 
 const one = (color) => [color.slice(1)];
 
-/** Nests a square avatar SVG, `scale` pictures wide, its centre `dy` below the picture's, with a small pose jitter. */
-function nested(r, svg, scale, dy) {
+/** Nests a square avatar SVG, `scale` pictures wide, its centre `dy` below the picture's, with a small pose jitter.
+ * Returns [SVG, `face` as it comes to lie]; `face` is told in sides of the avatar. */
+function nested(r, svg, scale, dy, face) {
   const k = 128 * scale;
   const inner = svg.replace(/<metadata[\s\S]*?<\/metadata>/, '').replace('<svg ', `<svg x="${-k / 2}" y="${-k / 2}" width="${k}" height="${k}" `);
-  return `<g transform="translate(${64 + r.range(-3, 3)} ${64 + dy + r.range(-3, 3)}) rotate(${r.range(-4, 4)}) scale(${r.range(0.92, 1.05)})">${inner}</g>`;
+  const p = { x: 64 + r.range(-3, 3), y: 64 + dy + r.range(-3, 3), turn: r.range(-4, 4), scale: r.range(0.92, 1.05), from: [0, 0] };
+  return [posed(p, inner), face && face.map(([x, y]) => moved(p, [(x - 0.5) * k, (y - 0.5) * k]))];
+}
+
+/** The face of an avatar of DiceBear's whose parts `eyes` and `mouth` lie (dx, dy) from their own origin in a square of `side`. */
+function partsFace(json, library, side, eyes, mouth) {
+  const face = [...eyesOf(library, eyes.part, json[eyes.part]), ...cornersOf(library, mouth.part, json[mouth.part])];
+  return face.map(([x, y], n) => [(x + (n < 2 ? eyes : mouth).at[0]) / side, (y + (n < 2 ? eyes : mouth).at[1]) / side]);
 }
 
 const PEEP_FACES = {
@@ -38,7 +49,8 @@ function sketch(r, again) {
     accessoriesProbability: a.glasses === 'none' ? 0 : 100, maskProbability: 0, facialHair: PEEP_BEARDS[a.beard], facialHairProbability: a.beard === 'none' ? 0 : 100,
   }).toString();
   const [bg, where] = background(again, a.clothes, 'black');
-  return [{ ...a, ...where }, bg + nested(again, svg, 1.0, 4)];
+  const [figure] = nested(again, svg, 1.0, 4);
+  return { attributes: { ...a, ...where }, behind: bg, figure };
 }
 
 /** Lorelei: fine ink faces without clothes; the shoulders under them are ours, so that clothes are never missing. */
@@ -50,22 +62,26 @@ function ink(r, again) {
   a.beard = r.chance(0.12) ? 'full beard' : 'none';
   if (r.chance(0.15)) a.accessory = 'earrings';
   const mouths = lorelei.schema.properties.mouth.items.enum.filter((m) => m.startsWith(a.mouth === 'sad' ? 'sad' : 'happy'));
-  const svg = createAvatar(lorelei, {
+  const avatar = createAvatar(lorelei, {
     seed: String(r.next()), skinColor: one(tone(r, SKIN[a.skin])), hairColor: one(tone(r, HAIR[a.hair_color])), mouth: mouths, glassesProbability: a.glasses === 'none' ? 0 : 100,
     beardProbability: a.beard === 'none' ? 0 : 100, earringsProbability: a.accessory ? 100 : 0, frecklesProbability: 5, hairAccessoriesProbability: 0,
-  }).toString();
+  });
   const s = shapes('stroke="#000000" stroke-width="1.6"');
   const [bg, where] = background(again, a.hair_color, a.clothes);
   const shoulders = s.path('M18 150 V124 Q22 106 48 103 Q66 112 82 103 Q108 106 110 124 V150Z', tone(r, COLORS[a.clothes]));
-  return [{ ...a, ...where }, bg + shoulders + nested(again, svg, 0.92, -2)];
+  const own = partsFace(avatar.toJson().extra, 'lorelei', 980, { part: 'eyes', at: [10, -60] }, { part: 'mouth', at: [10, -60] });
+  const [head, face] = nested(again, avatar.toString(), 0.92, -2, own);
+  return { attributes: { ...a, ...where }, behind: bg, figure: shoulders + head, face };
 }
 
 /** Notionists: black and white brush drawings; colour only behind them. */
 function brush(r, again) {
   const a = { style: 'black and white drawing', kind: 'person', glasses: r.chance(0.3) ? 'glasses' : 'none', beard: r.chance(0.2) ? 'beard' : 'none' };
-  const svg = createAvatar(notionists, { seed: String(r.next()), glassesProbability: a.glasses === 'none' ? 0 : 100, beardProbability: a.beard === 'none' ? 0 : 100, gestureProbability: 0, hair: notionists.schema.properties.hair.items.enum.filter((h) => h !== 'hat') }).toString();
+  const avatar = createAvatar(notionists, { seed: String(r.next()), glassesProbability: a.glasses === 'none' ? 0 : 100, beardProbability: a.beard === 'none' ? 0 : 100, gestureProbability: 0, hair: notionists.schema.properties.hair.items.enum.filter((h) => h !== 'hat') });
   const [bg, where] = background(again, 'black', 'white');
-  return [{ ...a, ...where }, bg + nested(again, svg, 1.0, 2)];
+  const own = partsFace(avatar.toJson().extra, 'notionists', 1744, { part: 'eyes', at: [610, 680] }, { part: 'lips', at: [791, 871] });
+  const [figure, face] = nested(again, avatar.toString(), 1.0, 2, own);
+  return { attributes: { ...a, ...where }, behind: bg, figure, face };
 }
 
 const FACES_HAIR = {
@@ -100,7 +116,10 @@ function athlete(r, again) {
     face.accessories = { id: { none: 'none', cap: r.pick(['hat', 'hat2', 'hat3']), headband: r.pick(['headband', 'headband-high']) }[a.hat] };
     const svg = faceToSvgString(face).replace(/<svg[^>]*>/, '<svg x="15" y="-15" width="98" height="147" viewBox="0 0 400 600">');
     const [bg, where] = background(again, a.clothes, a.hair_color);
-    return [{ ...a, ...where }, `${bg}<g transform="translate(${64 + again.range(-4, 4)} ${64 + again.range(-2, 3)}) rotate(${again.range(-4, 4)}) scale(${again.range(0.94, 1.06)}) translate(-64 -64)">${svg}</g>`];
+    const p = { x: 64 + again.range(-4, 4), y: 64 + again.range(-2, 3), turn: again.range(-4, 4), scale: again.range(0.94, 1.06), from: [64, 64] };
+    // faces.js puts the middles of the eyes and of the mouth at fixed places of its 400 x 600.
+    const own = [[140, 310], [260, 310], ...cornersOf('facesjs', 'mouth', face.mouth.id, face.mouth.flip)];
+    return { attributes: { ...a, ...where }, behind: bg, figure: posed(p, svg), face: own.map(([x, y]) => moved(p, [15 + x * 0.245, -15 + y * 0.245])) };
   } finally {
     Math.random = system;
   }
@@ -108,7 +127,7 @@ function athlete(r, again) {
 
 const DRAWINGS = { sketch, ink, brush, athlete };
 
-/** One portrait from published parts; `again` draws background and pose. Returns [attributes, SVG body]. */
+/** One portrait from published parts; `again` draws background and pose. Returns what person.mjs's `person` returns. */
 export function libraryPortrait(r, again = r) {
   return DRAWINGS[r.weighted({ sketch: 3, ink: 3, brush: 1, athlete: 4 })](r, again);
 }

@@ -15,6 +15,7 @@ export const SKIN = {
   pale: [26, 75, 90], light: [26, 68, 79], tan: [27, 54, 64], brown: [23, 48, 45], dark: [19, 44, 26],
   green: [108, 46, 58], blue: [204, 58, 66], purple: [275, 42, 70],
 };
+export const FUR_COLORS = { orange: [26, 85, 56], brown: [23, 48, 36], black: [230, 10, 18], white: [40, 12, 95], gray: [215, 6, 58], yellow: [44, 80, 64], pink: [340, 70, 78], blue: [212, 60, 58] };
 export const INK = '#1d1a22';
 
 export function hex(h, s, l) {

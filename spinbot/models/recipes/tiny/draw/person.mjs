@@ -1,6 +1,6 @@
 // People drawn from our own shapes: two styles, fourteen hair shapes, beards; everything named in the attributes.
 import { background } from './background.mjs';
-import { MOUTHS, accessory, clothes, eyes, geometry, glasses, hat, mouth, outline, posed } from './figure.mjs';
+import { MOUTHS, accessory, clothes, eyes, facePoints, geometry, glasses, hat, mouth, moved, outline, pose, posed } from './figure.mjs';
 import { HAIR, SKIN, shade, shapes, skinName, tone } from './palette.mjs';
 
 const SHAPES = ['bald', 'short', 'spiky', 'mohawk', 'bob', 'long', 'curly', 'afro', 'bun', 'ponytail', 'pigtails', 'side part', 'bangs', 'braids'];
@@ -61,7 +61,8 @@ function headShape(r, s, { cx, cy, w, h, top }, c) {
   return s.path(`M${cx - w} ${cy - 8} Q${cx - w} ${top} ${cx} ${top} Q${cx + w} ${top} ${cx + w} ${cy - 8} V${cy + side} Q${cx + w - (jaw === 'oval' ? 3 : 0)} ${cy + h} ${cx + (jaw === 'oval' ? 0 : inset)} ${cy + h} H${cx - (jaw === 'oval' ? 0 : inset)} Q${cx - w + (jaw === 'oval' ? 3 : 0)} ${cy + h} ${cx - w} ${cy + side}Z`, c);
 }
 
-/** One person; `again` draws the turn of the head, expression, background and pose. Returns [attributes, SVG body]. */
+/** One person; `again` draws the turn of the head, expression, background and pose. Returns its attributes, the SVG of what is behind it
+ * and of itself, and its face (figure.mjs's facePoints in the picture's pixels). */
 export function person(r, again = r) {
   const a = { style: r.pick(['flat cartoon', 'outlined cartoon']), kind: 'person', skin: skinName(r), hair: r.pick(SHAPES), hair_color: r.pick(Object.keys(HAIR)), mouth: again.pick(MOUTHS) };
   a.beard = ['pigtails', 'braids', 'bun'].includes(a.hair) ? 'none' : r.weighted({ none: 6, 'full beard': 1.2, moustache: 1, goatee: 0.8 });
@@ -79,5 +80,6 @@ export function person(r, again = r) {
   const lower = a.beard === 'moustache' ? mouth(r, a, s, g) + face : face + mouth(r, a, s, g);
   const figure = (covers && ['bun', 'mohawk'].includes(a.hair) ? '' : behind) + body + ear(-1) + ear(1) + headShape(r, s, g, skin) + lower + nose + eyes(r, a, s, g, brow) +
     (covers && ['spiky', 'mohawk', 'curly'].includes(a.hair) ? '' : fringe) + onHead + worn + extra;
-  return [{ ...a, ...where }, bg + posed(again, figure)];
+  const p = pose(again);
+  return { attributes: { ...a, ...where }, behind: bg, figure: posed(p, figure), face: facePoints(g).map((at) => moved(p, at)) };
 }
