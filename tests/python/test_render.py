@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -185,6 +186,23 @@ def test_a_worker_killed_mid_render_fails_that_job_with_a_sentence_and_the_next_
     cell = studio.run(GOOD + " --seed 102")
     assert cell.ok, cell.shown
     assert engine.status()["worker_pid"] != worker
+
+
+def test_a_long_render_goes_on_from_the_chunks_of_a_worker_that_was_killed(studio: Conversation, home):
+    line = "%render --portrait face.png --speech a-minute.wav --preset draft --seed 120"
+    running = studio.send(line)
+    engine = Engine(home)
+    end = time.monotonic() + 120
+    while not list(home.glob("kept/*/frames-0")) and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(engine.status()["worker_pid"], signal.SIGKILL)
+    refused(studio.finish(running))
+    cell = studio.run(line)
+    assert cell.ok, cell.shown
+    newest = max(engine.journals().values(), key=lambda events: events[0]["at"])
+    lines = [event["line"] for event in newest if event["event"] == "log"]
+    assert any("frames were already drawn" in line for line in lines), lines
+    assert not list(home.glob("kept/*/frames-*")), "what was kept goes when it is done"
 
 
 def test_the_stop_button_cancels_the_job(studio: Conversation, home):

@@ -402,11 +402,16 @@ fn shown_takes(
             take.script().ok().flatten().map_or(String::new(), |script| format!(": {}", script.narration));
         format!("seed {seed}{length}{says}")
     };
+    let words = |take: &Take| match subtitles(call) {
+        Subtitles::Beside => take.subtitles().ok().flatten(),
+        Subtitles::Off | Subtitles::Burned => None,
+    };
     let cells: Vec<TakeCell<'_>> = (taken.iter().zip(&posters).zip(&videos))
         .map(|(((seed, take), poster), (video, path))| TakeCell {
             source: path.as_deref().map_or(Source::Inline(video), Source::Beside),
             poster: poster.as_deref(),
             caption: caption(seed, take),
+            subtitles: words(take),
         })
         .collect();
     let took = view::seconds(taken.seconds());

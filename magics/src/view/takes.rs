@@ -1,6 +1,6 @@
 //! Several takes: a grid of players, each with its number and seed.
 
-use super::{QUIET, Source, data_uri, escape, table_of_html};
+use super::{QUIET, Source, data_uri, escape, subtitles, table_of_html};
 use spinbot::Bundle;
 
 /// Players in a row.
@@ -13,6 +13,8 @@ pub(crate) struct TakeCell<'a> {
     pub(crate) poster: Option<&'a [u8]>,
     /// What stands under it, beside its number.
     pub(crate) caption: String,
+    /// WebVTT to read below.
+    pub(crate) subtitles: Option<String>,
 }
 
 /// The takes of a render.
@@ -37,11 +39,12 @@ impl TakesCard<'_> {
             format!(
                 "<td style=\"padding:0 12px 12px 0;vertical-align:top\"><video controls loop preload=\"metadata\" \
                  width=\"{width}\" style=\"display:block;max-width:100%\"{poster} src=\"{source}\"></video>\
-                 <div><b>{number}</b> <span style=\"{QUIET}\">{caption}</span></div></td>",
+                 <div><b>{number}</b> <span style=\"{QUIET}\">{caption}</span></div>{words}</td>",
                 width = self.width,
                 source = cell.source.uri("video/mp4"),
                 number = at + 1,
                 caption = escape(&cell.caption),
+                words = cell.subtitles.as_deref().and_then(subtitles).unwrap_or_default(),
             )
         };
         let cells: Vec<String> = self.cells.iter().enumerate().map(cell).collect();
@@ -71,13 +74,16 @@ mod tests {
             source: Source::Beside(name),
             poster: Some(b"jpg"),
             caption: "seed <7>".into(),
+            subtitles: Some("WEBVTT\n\n00:00.000 --> 00:01.000\na <b>\n".into()),
         };
         let cells = [cell("a.mp4"), cell("b.mp4"), cell("c.mp4"), cell("d.mp4")];
         let facts = [("variable", "takes".to_owned())];
         let shown = TakesCard { cells: &cells, width: 256, facts: &facts, text: "4 takes".into() }.bundle();
         let html = shown.data["text/html"].as_str().unwrap();
         assert_eq!((html.matches("<video controls").count(), html.matches("<tr>").count()), (4, 3));
-        for wanted in ["src=\"d.mp4\"", "<b>4</b>", "seed &lt;7&gt;", " width=\"256\"", "takes"] {
+        for wanted in
+            ["src=\"d.mp4\"", "<b>4</b>", "seed &lt;7&gt;", "a &lt;b&gt;", " width=\"256\"", "takes"]
+        {
             assert!(html.contains(wanted), "`{wanted}` is missing in {html}");
         }
         assert!(!html.contains("<source") && !html.contains("flex"), "{html}");

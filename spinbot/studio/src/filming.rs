@@ -101,9 +101,7 @@ impl Scene {
         };
         report.preview("first_frame", "image/jpeg", &first_frame);
 
-        let chunk = fps as usize * CHUNK_SECONDS;
-        let chunks: Vec<Range<usize>> =
-            (0..total).step_by(chunk).map(|from| from..(from + chunk).min(total)).collect();
+        let chunks = chunks(total, fps as usize * CHUNK_SECONDS);
         // A clip of one chunk is as soon drawn as read again.
         let committed = Committed::new(if chunks.len() > 1 { report.kept() } else { None });
         let mut found = 0;
@@ -112,11 +110,10 @@ impl Scene {
         for frames in chunks {
             let (name, reached) = (format!("frames-{}", frames.start), frames.end);
             let kept = committed.read(&name).and_then(|file| mp4::read_video(&file).ok());
-            let fits = |track: &VideoTrack| {
-                let shape = (track.width, track.height, track.fps, track.frames.len());
-                shape == (width, height, fps, frames.len())
-            };
-            let track = match kept.filter(fits) {
+            let kept = kept.filter(|track| track.frames.len() == frames.len());
+            // One that another encoder coded could not be joined.
+            let fits = kept.map(|track| Ok::<_, Fault>(self.like_now(&track, settings)?.then_some(track)));
+            let track = match fits.transpose()?.flatten() {
                 Some(track) => {
                     found += frames.len();
                     for number in sheet.wanted_in(&frames) {
@@ -154,6 +151,17 @@ impl Scene {
             StepOutput { name: "first_frame", media_type: "image/jpeg", bytes: first_frame },
             StepOutput { name: "sheet", media_type: "image/jpeg", bytes: sheet },
         ])
+    }
+
+    /// Whether a track is coded as one would be now.
+    fn like_now(&self, track: &VideoTrack, settings: VideoSettings) -> Result<bool, Fault> {
+        let fault = |error: MediaError| media_fault(error, "portrait");
+        let mut encoder = Encoder::new(settings).map_err(fault)?;
+        encoder.push(&RgbImage::new(settings.width, settings.height)).map_err(fault)?;
+        let now = encoder.finish().map_err(fault)?;
+        let shape = |track: &VideoTrack| (track.width, track.height, track.fps);
+        let seekable = track.frames.first().is_some_and(|(_, seekable)| *seekable);
+        Ok(seekable && shape(track) == shape(&now) && (&track.sps, &track.pps) == (&now.sps, &now.pps))
     }
 
     /// Draws and codes some frames, a batch at a time.
@@ -207,6 +215,12 @@ impl Scene {
             }
         }
     }
+}
+
+/// Frames in chunks of that many, the last half as long to one and a half times.
+fn chunks(total: usize, length: usize) -> Vec<Range<usize>> {
+    let count = ((total + length / 2) / length).max(1);
+    (0..count).map(|n| n * length..if n + 1 == count { total } else { (n + 1) * length }).collect()
 }
 
 /// Frames kept for the contact sheet, spread over the whole clip, already small.
@@ -269,5 +283,18 @@ fn portrait_of(picture: RgbImage, matte: &[u8], landmarks: &Landmarks) -> Result
             "{count} landmarks of a {}x{} picture do not fit one of {width}x{height}",
             landmarks.width, landmarks.height
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn chunks_hold_every_frame_once_and_none_is_short() {
+        assert_eq!(chunks(1, 250), [0..1]);
+        assert_eq!(chunks(374, 250), [0..374]);
+        assert_eq!(chunks(375, 250), [0..250, 250..375]);
+        assert_eq!(chunks(751, 250), [0..250, 250..500, 500..751]);
     }
 }

@@ -19,7 +19,7 @@ fn a_long_clip_goes_on_from_its_last_whole_chunk_bit_for_bit() {
         std::fs::write(chain.path(output.name), output.bytes).unwrap();
     }
     let frame = |n: u16| MotionFrame { jaw: f32::from(n * 7 % 10) / 10.0, ..MotionFrame::default() };
-    let motion = Motion { fps: 25, frames: (0..300).map(frame).collect() };
+    let motion = Motion { fps: 25, frames: (0..400).map(frame).collect() };
     std::fs::write(chain.path("motion"), serde_json::to_vec(&motion).unwrap()).unwrap();
     let inputs = ["picture", "landmarks", "matte", "motion"].map(|name| (name, chain.path(name)));
     let animate = Animate { quantizer: 30 };
@@ -36,7 +36,7 @@ fn a_long_clip_goes_on_from_its_last_whole_chunk_bit_for_bit() {
     assert_eq!(files.len(), 1, "{files:?}");
     let mut told = Told { kept: Some(folder.clone()), ..Told::default() };
     assert!(same(&mut told), "what was kept gives another video");
-    assert!(told.log.iter().any(|line| line.starts_with("250 of 300 frames")), "{:?}", told.log);
+    assert!(told.log.iter().any(|line| line.starts_with("250 of 400 frames")), "{:?}", told.log);
     // One that was changed is drawn again.
     let mut bytes = std::fs::read(&files[0]).unwrap();
     let middle = bytes.len() / 2;
@@ -44,7 +44,7 @@ fn a_long_clip_goes_on_from_its_last_whole_chunk_bit_for_bit() {
     std::fs::write(&files[0], &bytes).unwrap();
     let mut told = Told { kept: Some(folder), ..Told::default() };
     assert!(same(&mut told));
-    assert!(told.log.iter().any(|line| line.starts_with("50 of 300 frames")), "{:?}", told.log);
+    assert!(told.log.iter().any(|line| line.starts_with("150 of 400 frames")), "{:?}", told.log);
 }
 
 #[test]
