@@ -127,7 +127,7 @@ impl Magic for Render {
          those of its authors are for research and non-commercial use only: without them the cell says how to get them and \
          make them known, and what is made with them says so under the player and in its tags. `%capabilities` lists the \
          variants with what they need.\n\n\
-         With `--takes 4` what is left to chance differs: blinks and head, a bot's drawing, a topic's script. What is the same is          done once. The variable, `takes` when not named, is of type `spinbot::Takes`; `%keep 2` keeps the second.\n\n\
+         With `--takes 4` what is left to chance differs: blinks and head, a bot's drawing, a topic's script. What is the same is done once. The variable, `takes` when not named, is of type `spinbot::Takes`; `%keep 2` keeps the second.\n\n\
          Steps whose inputs have not changed are not computed again. The stop button cancels the job. A video \
          too large for the notebook is written to `spinbot-media/` beside it.\n\n\
          The file's tags say that it is synthetic and what it was made of: `take.metadata()?`."
